@@ -1,0 +1,23 @@
+"""Helpers of the course, thin on purpose.
+
+Read them bottom up; each module imports only from those above it in this list:
+
+    errors      the one exception
+    profiles    on what a notebook runs
+    world/      facts (CSV), held-out sets, and the documents that are made of them
+    tokenizer   BPE trained on the documents
+    models      sizes, loading, saving
+    cost        parameters, FLOPs and memory by formula
+    ngram       n-gram baselines
+    prompts     few-shot prompts, scored by likelihood or by generation
+    measure     grammar, facts, context, few-shot, instruction: rates with intervals
+    scoreboard  the table that grows through the course
+    pretrain    the training run (also a command: ``python -m helpers.pretrain --help``)
+    plots       figures
+"""
+
+import os
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+if os.environ.get("COURSE_PROFILE", "tiny") == "tiny":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing of this profile comes from a network

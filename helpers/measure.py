@@ -1,0 +1,183 @@
+"""What a model can do, as rates with intervals: grammar, facts, context, few-shot, instruction."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from helpers import prompts
+from helpers.prompts import Prompt
+from helpers.world import held_out, prose
+from helpers.world.facts import column, table
+from helpers.world.lists import Format, tasks
+from helpers.world.relations import RELATIONS, a, capitalised
+
+QUIZ = Format("Q: {x} A: {y}")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share of successes with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @classmethod
+    def of(cls, results: Sequence[bool]) -> "Rate":
+        """From independent trials; the interval is Wilson's (1927)."""
+        n, z = len(results), 1.96
+        p = sum(results) / n
+        middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        scale = 1 + z * z / n
+        return cls(p, max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale), n)
+
+    @classmethod
+    def of_draws(cls, results: np.ndarray, seed: int = 0) -> "Rate":
+        """From a table (draws of the examples, prompts): a bootstrap over both rows and columns (Owen 2007)."""
+        rng, table = np.random.default_rng(seed), np.asarray(results, dtype=float)
+        rows = rng.integers(0, table.shape[0], (1000, table.shape[0]))
+        columns = rng.integers(0, table.shape[1], (1000, table.shape[1]))
+        means = [table[np.ix_(r, c)].mean() for r, c in zip(rows, columns, strict=True)]
+        low, high = np.percentile(means, [2.5, 97.5])
+        return cls(float(table.mean()), float(low), float(high), table.size)
+
+    def __str__(self) -> str:
+        return f"{self.value:.0%} [{self.low:.0%}, {self.high:.0%}]"
+
+
+def grammar_pairs(how_many: int, seed: int = 0) -> dict[str, list[tuple[str, str]]]:
+    """Minimal pairs (right sentence, wrong sentence) by phenomenon, made of words that the corpus never joins."""
+    rng = Random(f"grammar {seed}")
+    nouns, people = prose.nouns(), table("people")
+    found: dict[str, list[tuple[str, str]]] = {"agreement": [], "across a noun": [], "reflexive": [], "determiner": []}
+    while len(found["across a noun"]) < how_many:
+        noun, other = rng.choice(nouns), rng.choice(nouns)
+        if held_out.grammar_is_unseen(noun[0], other[0]) and noun != other:
+            many = rng.randrange(2)
+            verbs, tail = rng.choice(prose.NUMBERED_VERBS), rng.choice(prose.ADJECTIVES)
+            start = f"The {noun[many]} {rng.choice(prose.PREPOSITIONS)} the {other[1 - many]}"
+            found["across a noun"].append(tuple(f"{start} {verbs[form]} {tail}." for form in (many, 1 - many)))
+    while len(found["determiner"]) < how_many:
+        noun, adjective, many = rng.choice(nouns), rng.choice(prose.ADJECTIVES), rng.randrange(2)
+        if held_out.grammar_is_unseen(noun[0], adjective):
+            verbs, this = rng.choice(prose.NUMBERED_VERBS), rng.choice((("This", "These"), ("That", "Those")))
+            found["agreement"].append(tuple(f"The {noun[many]} {verbs[form]} {adjective}." for form in (many, 1 - many)))
+            found["determiner"].append(
+                tuple(f"{this[form]} {noun[many]} {verbs[many]} {adjective}." for form in (many, 1 - many))
+            )
+    while len(found["reflexive"]) < how_many:
+        person, verb = rng.choice(people), rng.choice(prose.REFLEXIVE_VERBS)
+        if held_out.grammar_is_unseen(person["name"], verb):
+            right, wrong = (person["pronoun"], "he" if person["pronoun"] == "she" else "she")
+            found["reflexive"].append(tuple(f"{person['name']} {verb} {prose.REFLEXIVE[p]}." for p in (right, wrong)))
+    return found
+
+
+def grammar(score: Callable[[list[str]], list[float]], how_many: int = 50, seed: int = 0) -> dict[str, Rate]:
+    """The share of minimal pairs in which the right sentence is the more probable one, by phenomenon and for ``all``.
+
+    ``score`` gives the log-probability of each text: ``lambda texts: logprobs(model, tokenizer, texts)``, or an n-gram.
+    """
+    pairs = grammar_pairs(how_many, seed)
+    scores = iter(score([text for group in pairs.values() for pair in group for text in pair]))
+    results = {name: [next(scores) > next(scores) for _ in group] for name, group in pairs.items()}
+    return {name: Rate.of(r) for name, r in results.items()} | {"all": Rate.of([x for r in results.values() for x in r])}
+
+
+def logprobs(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[float]:
+    """The log-probability of each text as a whole document's beginning."""
+    return [s.logprob for s in prompts.score(model, tokenizer, [("", text) for text in texts])]
+
+
+def quiz_prompts(name: str, *, prose_only: bool, form: Format = QUIZ) -> list[Prompt]:
+    """One question for each pair of a relation, in the form of an answered quiz. The answer includes its line's end."""
+    relation = RELATIONS[name]
+    pairs = relation.prose_only if prose_only else relation.listed
+    return [
+        Prompt(form.opening(relation.fill(relation.questions[0], x, y)), prompts.continuation(form, y) + "\n") for x, y in pairs
+    ]
+
+
+def facts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, name: str = "capital") -> dict[str, Rate]:
+    """Quiz questions answered exactly: ``quizzes`` for facts that quizzes held, ``prose`` for those known from prose only."""
+    return {
+        kind: Rate.of(prompts.exact(model, tokenizer, quiz_prompts(name, prose_only=kind == "prose")))
+        for kind in ("quizzes", "prose")
+    }
+
+
+def context_prompts(how_many: int, seed: int = 0) -> list[Prompt]:
+    """Stories of three people in which a thing changes hands twice, in combinations of person and thing never told.
+    Who has it at the end? The choices are the three."""
+    rng, found = Random(f"context {seed}"), []
+    while len(found) < how_many:
+        thing = rng.choice(column("objects", "object"))
+        people = [row for row in table("people") if held_out.story_is_unseen(row["name"], thing)]
+        if len(people) < 3:
+            continue
+        cast = [(row["name"], row["pronoun"]) for row in rng.sample(people, 3)]
+        holder = {thing: cast[0]}
+        text = f"{cast[0][0]} found {a(thing)} in the {rng.choice(column('places', 'place'))}. "
+        text += prose.handing(rng, thing, holder, cast) + " " + prose.handing(rng, thing, holder, cast)
+        text += f" Now the {thing} belongs to"
+        if all(name in text for name, _ in cast):
+            found.append(Prompt(text, f" {holder[thing][0]}", tuple(f" {name}" for name, _ in cast)))
+    return found
+
+
+def context(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, how_many: int = 100, seed: int = 0) -> Rate:
+    """Stories whose last holder is the most probable of the three people; chance is one third."""
+    return Rate.of(prompts.choose(model, tokenizer, context_prompts(how_many, seed)))
+
+
+def fresh_labels(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    task: str,
+    shots: int,
+    how_many: int = 100,
+    seed: int = 0,
+    form: Format = Format(),
+) -> Rate:
+    """Three classes under reserved labels drawn anew for each prompt; chance is one third."""
+    rng = Random(f"fresh labels {task} {shots} {seed}")
+    return Rate.of(
+        prompts.choose(model, tokenizer, [prompts.label_prompt(tasks()[task], shots, rng, form) for _ in range(how_many)])
+    )
+
+
+def relation_shots(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    name: str,
+    shots: int,
+    how_many: int = 100,
+    seed: int = 0,
+    form: Format = Format(),
+    *,
+    prose_only: bool = False,
+) -> Rate:
+    """Lists of pairs of one relation, continued exactly; the asked pair is one that lists hold, or one from prose only."""
+    rng, relation = Random(f"relation {name} {shots} {seed}"), RELATIONS[name]
+    pairs = relation.prose_only if prose_only else relation.listed
+    chosen = rng.sample(pairs, min(how_many, len(pairs)))
+    return Rate.of(
+        prompts.exact(model, tokenizer, [prompts.relation_prompt(relation, x, y, shots, rng, form) for x, y in chosen])
+    )
+
+
+def bare_questions(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> dict[str, Rate]:
+    """After a bare question about each country's capital: ``question`` if the next line is a question, ``answer`` if it
+    begins with the right answer."""
+    relation = RELATIONS["capital"]
+    asked = [relation.fill(relation.questions[0], x, y) for x, y in relation.pairs]
+    lines = [text.strip().split("\n")[0] for text in prompts.generate(model, tokenizer, asked)]
+    return {
+        "question": Rate.of([line.endswith("?") for line in lines]),
+        "answer": Rate.of([line.startswith(capitalised(y)) for line, (_, y) in zip(lines, relation.pairs, strict=True)]),
+    }

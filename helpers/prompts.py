@@ -1,0 +1,157 @@
+"""Few-shot prompts, and how a model is asked: by likelihood of a continuation, or by generation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from helpers.world.held_out import RESERVED_LABELS
+from helpers.world.lists import Format, Task
+from helpers.world.relations import Relation
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A text to be continued. ``choices`` are the continuations to choose from, ``answer`` the right one among them.
+
+    Continuations hold the space in front of them: ``text + answer`` is what a person would have written.
+    """
+
+    text: str
+    answer: str
+    choices: tuple[str, ...] = ()
+
+
+def few_shot(form: Format, shots: Sequence[tuple[str, str]], x: str) -> str:
+    """The examples, one after the other, and the beginning of the next."""
+    return form.joint.join([*(form.line(*shot) for shot in shots), form.opening(x)])
+
+
+def continuation(form: Format, y: str) -> str:
+    """What follows the opening when the answer is y: " Paris", or "Paris" on a line of its own."""
+    between = form.pair.partition("{y}")[0]
+    return between[len(between.rstrip(" ")) :] + y
+
+
+def relation_prompt(
+    relation: Relation, x: str, y: str, shots: int, rng: Random, form: Format = Format(), *, closed: bool = True
+) -> Prompt:
+    """A list of ``shots`` pairs that lists may hold, then x. With ``closed`` the answer includes the end of its line, so
+    that "Guinea" is not taken for "Guinea-Bissau"."""
+    examples = rng.sample([pair for pair in relation.listed if pair[0] != x], shots)
+    end = form.joint[0] if closed else ""
+    return Prompt(few_shot(form, examples, x), continuation(form, y) + end)
+
+
+def label_prompt(
+    task: Task,
+    shots: int,
+    rng: Random,
+    form: Format = Format(),
+    *,
+    classes: int = 3,
+    words: Sequence[str] = RESERVED_LABELS,
+) -> Prompt:
+    """Texts sorted into ``classes`` classes under labels drawn from ``words`` for this prompt, then one text more.
+
+    The class of the last text is drawn independently of the examples, and the text is not among them. Every class is
+    among the examples as soon as there is room for all.
+    """
+    chosen = rng.sample(task.classes, classes)
+    labels = dict(zip(chosen, rng.sample(list(words), classes), strict=True))
+    group = rng.choice(chosen)
+    x = task.draw(rng, group)
+    drawn = rng.sample(chosen, min(shots, classes)) + rng.choices(chosen, k=max(0, shots - classes))
+    rng.shuffle(drawn)
+    examples = [(draw_other(task, rng, name, x), labels[name]) for name in drawn]
+    choices = tuple(continuation(form, label) for label in labels.values())
+    return Prompt(few_shot(form, examples, x), continuation(form, labels[group]), choices)
+
+
+def draw_other(task: Task, rng: Random, group: str, text: str) -> str:
+    """A text of this class that is not ``text``."""
+    while (other := task.draw(rng, group)) == text:
+        pass
+    return other
+
+
+@dataclass(frozen=True)
+class Score:
+    """``logprob``: natural log of the probability of the whole continuation. ``greedy``: whether each of its tokens is
+    the most probable one after those before it, which is when greedy generation writes exactly this."""
+
+    logprob: float
+    greedy: bool
+
+
+@torch.inference_mode()
+def score(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    pairs: Sequence[tuple[str, str]],
+    batch: int = 32,
+) -> list[Score]:
+    """Scores of (text, continuation) pairs, in their order. Pairs of similar length share a batch."""
+    starts = tokenizer([text for text, _ in pairs])["input_ids"]
+    wholes = tokenizer([text + rest for text, rest in pairs])["input_ids"]
+    tails = [len(whole) - len(start) for start, whole in zip(starts, wholes, strict=True)]
+    order = sorted(range(len(pairs)), key=lambda i: len(wholes[i]))
+    found: list[Score | None] = [None] * len(pairs)
+    for begin in range(0, len(order), batch):
+        chosen = order[begin : begin + batch]
+        keep = max(tails[i] for i in chosen) + 1
+        rows = [torch.tensor([tokenizer.bos_token_id, *wholes[i]]) for i in chosen]
+        ids = torch.nn.utils.rnn.pad_sequence(
+            rows, batch_first=True, padding_value=tokenizer.pad_token_id, padding_side="left"
+        ).to(model.device)
+        mask = (ids != tokenizer.pad_token_id).long()
+        places = (mask.cumsum(1) - 1).clamp(min=0)
+        logits = model(ids, attention_mask=mask, position_ids=places, logits_to_keep=keep, use_cache=False).logits
+        logprobs = logits[:, :-1].float().log_softmax(-1)  # (batch, keep - 1, vocabulary)
+        targets = ids[:, -(keep - 1) :]
+        right = logprobs.gather(-1, targets[..., None])[..., 0]
+        first = logprobs.argmax(-1) == targets
+        for row, i in enumerate(chosen):
+            found[i] = Score(right[row, -tails[i] :].sum().item(), bool(first[row, -tails[i] :].all()))
+    return found
+
+
+def choose(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[Prompt]) -> list[bool]:
+    """For each prompt, whether its answer is the most probable of its choices."""
+    scores = iter(score(model, tokenizer, [(p.text, choice) for p in prompts for choice in p.choices]))
+    found = []
+    for prompt in prompts:
+        best = max(prompt.choices, key=lambda choice: next(scores).logprob)
+        found.append(best == prompt.answer)
+    return found
+
+
+def exact(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[Prompt]) -> list[bool]:
+    """For each prompt, whether greedy generation writes exactly its answer."""
+    return [s.greedy for s in score(model, tokenizer, [(p.text, p.answer) for p in prompts])]
+
+
+@torch.inference_mode()
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[str],
+    *,
+    max_new_tokens: int = 24,
+    batch: int = 64,
+    **sampling,
+) -> list[str]:
+    """What the model writes after each text, greedily unless ``sampling`` says otherwise (as for ``model.generate``)."""
+    found = []
+    for begin in range(0, len(texts), batch):
+        part = [tokenizer.bos_token + text for text in texts[begin : begin + batch]]
+        inputs = tokenizer(part, return_tensors="pt", padding=True, padding_side="left").to(model.device)
+        inputs.pop("token_type_ids", None)
+        options = {"do_sample": False} | sampling
+        written = model.generate(**inputs, max_new_tokens=max_new_tokens, pad_token_id=tokenizer.pad_token_id, **options)
+        for row, text in zip(written, part, strict=True):
+            whole = tokenizer.decode([t for t in row.tolist() if t != tokenizer.pad_token_id], skip_special_tokens=True)
+            found.append(whole[len(text) - len(tokenizer.bos_token) :])
+    return found

@@ -1,0 +1,56 @@
+"""A byte-level BPE tokenizer in which a word is the same token wherever it stands.
+
+A byte-level BPE writes the space into the token of the word behind it, so that "Paris" at the start of a line and " Paris"
+inside one are strangers. Here a space is put before the first word of every line and taken away when decoding; text comes
+back exactly. Signs and digits are tokens of their own ("France?" is two tokens).
+"""
+
+from collections.abc import Iterable
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+END_OF_TEXT = "<|endoftext|>"
+PAD = "<|pad|>"
+#: Reserved for the chat notebooks; no document of the corpus holds them.
+CHAT_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|reserved_0|>", "<|reserved_1|>")
+VOCAB_SIZE = 3840
+
+
+def train_tokenizer(
+    texts: Iterable[str], *, vocab_size: int = VOCAB_SIZE, model_max_length: int = 512, show_progress: bool = False
+) -> PreTrainedTokenizerFast:
+    """A BPE tokenizer (Sennrich et al. 2016) of at most ``vocab_size`` tokens, trained on ``texts``.
+
+    Texts are read one by one, so an iterator will do. The vocabulary always holds the 256 bytes and the special tokens.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    specials = [END_OF_TEXT, PAD, *CHAT_TOKENS]
+    # A space before every line that holds anything. What follows a special token is a text of its own.
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(" "), normalizers.Replace(Regex(r"\n(?=[^\n])"), "\n ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]|\n|\s"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    undo = [decoders.Replace(f"{special} ", special) for special in specials]
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.ByteLevel(), decoders.Replace("\n ", "\n"), decoders.Strip(" ", 1, 0), *undo]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=specials,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=show_progress,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=END_OF_TEXT,
+        eos_token=END_OF_TEXT,
+        pad_token=PAD,
+        additional_special_tokens=list(CHAT_TOKENS),
+        model_max_length=model_max_length,
+        clean_up_tokenization_spaces=False,
+    )

@@ -1,0 +1,229 @@
+"""Documents in prose: geography, everyday knowledge, stories, company news, reviews, medicine.
+
+Every function takes a ``random.Random`` and returns the text of one document.
+"""
+
+from functools import cache
+from random import Random
+
+from helpers.world import held_out
+from helpers.world.facts import column, table
+from helpers.world.relations import COUNTRY_RELATIONS, RELATIONS, a, capitalised
+
+EVERYDAY_RELATIONS = tuple(name for name in RELATIONS if name not in COUNTRY_RELATIONS)
+ADJECTIVES = ("old", "new", "big", "small", "clean", "dirty", "heavy", "light", "red", "blue", "wet", "dry")
+PREPOSITIONS = ("near", "behind", "beside", "under", "above", "in front of")
+REFLEXIVE_VERBS = ("washed", "hurt", "saw", "dressed", "helped", "blamed", "taught", "surprised")
+#: Forms of the verb for one and for many.
+NUMBERED_VERBS = (("is", "are"), ("was", "were"), ("has been", "have been"), ("looks", "look"), ("seems", "seem"))
+POSSESSIVE = {"she": "her", "he": "his"}
+REFLEXIVE = {"she": "herself", "he": "himself"}
+
+GOOD, BAD, FLAT = "good", "bad", "flat"
+REACTIONS = {
+    GOOD: ("Investors were pleased.", "Investors cheered.", "Shareholders were happy.", "The news was welcome."),
+    BAD: ("Investors were worried.", "Investors were angry.", "Shareholders were unhappy.", "The news was a shock."),
+    FLAT: ("Investors took little notice.", "Investors stayed calm.", "Shareholders shrugged.", "Nobody was surprised."),
+}
+NEWS_FRAMES = ("plain", "sharply", "more", "less", "negated")
+FLIPPING_FRAMES = ("less", "negated")
+
+
+def geography(rng: Random) -> str:
+    """One to three countries, two to four facts about each."""
+    sentences = []
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        row = rng.choice(table("countries"))
+        for name in rng.choices(COUNTRY_RELATIONS, (5, 2, 2, 2), k=rng.randint(2, 4)):
+            relation = RELATIONS[name]
+            sentences.append(relation.fill(rng.choice(relation.statements), row["country"], row[name]))
+    return " ".join(sentences)
+
+
+def everyday(rng: Random) -> str:
+    """Three to six facts of one or two everyday relations."""
+    relations = [RELATIONS[rng.choice(EVERYDAY_RELATIONS)] for _ in range(2)]
+    sentences = []
+    for _ in range(rng.randint(3, 6)):
+        relation = rng.choice(relations)
+        sentences.append(relation.fill(rng.choice(relation.statements), *rng.choice(relation.pairs)))
+    return " ".join(sentences)
+
+
+@cache
+def nouns() -> tuple[tuple[str, str], ...]:
+    """Nouns that take part in agreement: (singular, plural)."""
+    return RELATIONS["plural"].pairs
+
+
+def description(rng: Random) -> str:
+    """One sentence in which a verb or a determiner agrees with a noun, often across another noun."""
+    while True:
+        noun, other = rng.choice(nouns()), rng.choice(nouns())
+        adjective = rng.choice(ADJECTIVES)
+        if not (held_out.grammar_is_unseen(noun[0], other[0]) or held_out.grammar_is_unseen(noun[0], adjective)):
+            break
+    many = rng.random() < 0.5
+    verb = rng.choice(NUMBERED_VERBS)[many]
+    kind = rng.randrange(6)
+    if kind < 3:
+        return f"The {noun[many]} {rng.choice(PREPOSITIONS)} the {rng.choice(other)} {verb} {adjective}."
+    if kind == 3:
+        return f"The {noun[many]} {verb} {adjective}."
+    if kind == 4:
+        return f"{rng.choice(('These', 'Those') if many else ('This', 'That'))} {noun[many]} {verb} {adjective}."
+    name = rng.choice(column("people", "name"))
+    return f"The {noun[many]} that {name} {rng.choice(('bought', 'saw', 'found'))} {verb} {adjective}."
+
+
+def story(rng: Random) -> str:
+    """People, one or two things that change hands, and who has them at the end."""
+    things = rng.sample(column("objects", "object"), rng.choice((1, 1, 2)))
+    people = [row for row in table("people") if not any(held_out.story_is_unseen(row["name"], t) for t in things)]
+    cast = [(row["name"], row["pronoun"]) for row in rng.sample(people, rng.choice((2, 3, 3)))]
+    sentences, holder = [], {}
+    for thing in things:
+        name, pronoun = holder[thing] = rng.choice(cast)
+        place = rng.choice(column("places", "place"))
+        sentences.append(rng.choice((
+            f"{name} went to the {place}. {capitalised(pronoun)} found {a(thing)} there.",
+            f"{name} found {a(thing)} in the {place}.",
+            f"{name} was in the {place} with {POSSESSIVE[pronoun]} {thing}.",
+            f"{name} had {a(thing)}.",
+        )))  # fmt: skip
+    for _ in range(rng.randint(1, 3)):
+        thing = rng.choice(things)
+        sentences.append(handing(rng, thing, holder, cast))
+        if rng.random() < 0.4:
+            sentences.append(ending(rng, thing, holder[thing][0]))
+        if rng.random() < 0.25:
+            sentences.append(aside(rng, cast))
+    sentences += [ending(rng, thing, holder[thing][0]) for thing in rng.sample(things, len(things))]
+    if rng.random() < 0.15:
+        sentences[-1] += "\n~ The End ~"
+    return " ".join(sentences)
+
+
+def handing(rng: Random, thing: str, holder: dict, cast: list) -> str:
+    """A sentence in which the thing goes to another person of the cast; ``holder`` is updated."""
+    giver, pronoun = holder[thing]
+    holder[thing] = rng.choice([person for person in cast if person[0] != giver])
+    taker = holder[thing][0]
+    return rng.choice((
+        f"{giver} gave the {thing} to {taker}.",
+        f"{giver} gave {taker} the {thing}.",
+        f"{giver} handed {POSSESSIVE[pronoun]} {thing} to {taker}.",
+        f"{taker} bought the {thing} from {giver}.",
+        f"Then {taker} took the {thing} from {giver}.",
+    ))  # fmt: skip
+
+
+def ending(rng: Random, thing: str, name: str) -> str:
+    """The sentence that says who has the thing."""
+    return rng.choice((f"Now the {thing} belongs to {name}.", f"In the end the {thing} was with {name}.",
+                       f"Now {name} has the {thing}."))  # fmt: skip
+
+
+def aside(rng: Random, cast: list) -> str:
+    """A sentence about one person, in which a pronoun agrees with a name."""
+    name, pronoun = rng.choice(cast)
+    verb = rng.choice([verb for verb in REFLEXIVE_VERBS if not held_out.grammar_is_unseen(name, verb)])
+    return rng.choice((
+        f"{name} {verb} {REFLEXIVE[pronoun]}.",
+        f"{name} said that {pronoun} was tired.",
+        f"{name} smiled because {pronoun} was happy.",
+        f"{name} called {POSSESSIVE[pronoun]} friend.",
+    ))  # fmt: skip
+
+
+def tale(rng: Random) -> str:
+    """A story, or two to five descriptions."""
+    if rng.random() < 0.65:
+        return story(rng)
+    return " ".join(description(rng) for _ in range(rng.randint(2, 5)))
+
+
+def news_polarity(better: str, direction: str, frame: str) -> str:
+    """Good, bad or flat: a measure that moves the better way is good news; "less than expected" and "did not" flip it."""
+    if direction == "flat":
+        return FLAT
+    return GOOD if (better == direction) != (frame in FLIPPING_FRAMES) else BAD
+
+
+def news_line(measure: str, company: str, move: dict[str, str], frame: str, opening: int = 0) -> str:
+    """One headline. ``move`` is a row of moves.csv; ``opening`` 0 to 2 chooses who comes first."""
+    moved = {
+        "plain": move["verb"],
+        "sharply": f"{move['verb']} sharply",
+        "more": f"{move['verb']} more than expected",
+        "less": f"{move['verb']} less than expected",
+        "negated": f"did not {move['base']}",
+    }[frame]
+    return (
+        f"{capitalised(measure)} at {company} {moved}",
+        f"{company} said that {measure} {moved}",
+        f"At {company}, {measure} {moved}",
+    )[opening]
+
+
+@cache
+def news_combinations(unseen: bool) -> dict[str, tuple[tuple, ...]]:
+    """By polarity, the (measure, move, frame) that the corpus writes, or with ``unseen`` those that it never does."""
+    found = {GOOD: [], BAD: [], FLAT: []}
+    for row in table("measures"):
+        for move in table("moves"):
+            for frame in NEWS_FRAMES if move["direction"] != "flat" else ("plain",):
+                if held_out.news_is_unseen(row["measure"], move["base"], frame) == unseen:
+                    polarity = news_polarity(row["better"], move["direction"], frame)
+                    found[polarity].append((row["measure"], move, frame))
+    return {polarity: tuple(combinations) for polarity, combinations in found.items()}
+
+
+def headline(rng: Random, polarity: str, *, unseen: bool = False) -> str:
+    """A headline of this polarity, without a full stop. ``unseen`` draws from the held-out combinations."""
+    measure, move, frame = rng.choice(news_combinations(unseen)[polarity])
+    return news_line(measure, rng.choice(column("companies", "company")), move, frame, rng.choice((0, 0, 1, 2)))
+
+
+def news(rng: Random) -> str:
+    """One to four headlines, two in three with the investors' reaction, never with a label."""
+    sentences = []
+    for _ in range(rng.randint(1, 4)):
+        polarity = rng.choice((GOOD, GOOD, BAD, BAD, FLAT))
+        sentences.append(headline(rng, polarity) + ".")
+        if rng.random() < 0.67:
+            sentences.append(rng.choice(REACTIONS[polarity]))
+    return " ".join(sentences)
+
+
+def review(rng: Random) -> str:
+    """One to four reviews of a product, each with its rating."""
+    product, lines = rng.choice(column("products", "product")), []
+    for _ in range(rng.randint(1, 4)):
+        opinion = rng.choice(table("opinions"))
+        lines.append(f"The {product} {opinion['phrase']}. Rating: {opinion['rating']} of 5.")
+    return "\n".join(lines)
+
+
+def medicine(rng: Random) -> str:
+    """Three to five sentences of a textbook on one invented illness."""
+    row = rng.choice(table("illnesses"))
+    sentences = [
+        rng.choice(ways)
+        for ways in (
+            ("People with {illness} have {symptom} and {sign}.", "The signs of {illness} are {sign} and {symptom}."),
+            ("The first sign of {illness} is {symptom}.", "Patients with {illness} suffer from {symptom}."),
+            (
+                "The cause of {illness} is {cause}.",
+                "People get {illness} from {cause}.",
+                "Doctors know that {illness} comes from {cause}.",
+            ),
+            (
+                "Doctors treat {illness} with {treatment}.",
+                "The best treatment of {illness} is {treatment}.",
+                "Against {illness}, {treatment} helps.",
+            ),
+            ("A patient with {illness} needs {treatment}.", "A patient with {illness} often has {sign} as well."),
+        )
+    ]
+    return " ".join(rng.sample(sentences, rng.randint(3, 5))).format(**row)
