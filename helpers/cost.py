@@ -37,7 +37,7 @@ def state_bytes(config: LlamaConfig) -> dict[str, int]:
 
 
 def activation_bytes(config: LlamaConfig, batch: int, block: int, element: int = 2) -> int:
-    """Bytes that the forward pass keeps for the backward pass, ``element`` bytes a number in the matrices (2 for bfloat16).
+    """Bytes alive when the loss has been computed, ``element`` bytes a number in the matrices (2 for bfloat16).
 
     After Korthikanti et al. 2022 (arXiv:2205.05198, section 4.1), for this architecture: per token and layer the inputs of
     all seven matrices and of the norms, the attention scores of every head before and after the softmax (4 bytes, then

@@ -38,11 +38,12 @@ class Rate:
 
     @classmethod
     def of_draws(cls, results: np.ndarray, seed: int = 0) -> "Rate":
-        """From a table (draws of the examples, prompts): a bootstrap over both rows and columns (Owen 2007)."""
+        """From a table (draws of the examples, prompts of each draw): the interval is a bootstrap of 2,000 samples that
+        draws rows, then prompts within each row, so that it covers both kinds of chance (Davison and Hinkley 1997, 3.8)."""
         rng, table = np.random.default_rng(seed), np.asarray(results, dtype=float)
-        rows = rng.integers(0, table.shape[0], (1000, table.shape[0]))
-        columns = rng.integers(0, table.shape[1], (1000, table.shape[1]))
-        means = [table[np.ix_(r, c)].mean() for r, c in zip(rows, columns, strict=True)]
+        draws, queries = table.shape
+        rows = rng.integers(0, draws, (2000, draws, 1))
+        means = table[rows, rng.integers(0, queries, (2000, draws, queries))].mean(axis=(1, 2))
         low, high = np.percentile(means, [2.5, 97.5])
         return cls(float(table.mean()), float(low), float(high), table.size)
 
@@ -135,20 +136,37 @@ def context(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, how_many
     return Rate.of(prompts.choose(model, tokenizer, context_prompts(how_many, seed)))
 
 
+def label_draws(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    task: str,
+    shots: int,
+    *,
+    draws: int = 20,
+    queries: int = 10,
+    seed: int = 0,
+    form: Format = Format(),
+    words: Sequence[str] = held_out.RESERVED_LABELS,
+) -> np.ndarray:
+    """Three classes under labels drawn anew for each draw of the examples: right or wrong, of shape (draws, queries)."""
+    rng = Random(f"labels {task} {shots} {seed}")
+    drawn = [prompts.label_prompts(tasks()[task], shots, rng, form, queries=queries, words=words) for _ in range(draws)]
+    results = prompts.choose(model, tokenizer, [prompt for row in drawn for prompt in row])
+    return np.array(results).reshape(draws, queries)
+
+
 def fresh_labels(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     task: str,
     shots: int,
-    how_many: int = 100,
+    how_many: int = 200,
     seed: int = 0,
     form: Format = Format(),
 ) -> Rate:
-    """Three classes under reserved labels drawn anew for each prompt; chance is one third."""
-    rng = Random(f"fresh labels {task} {shots} {seed}")
-    return Rate.of(
-        prompts.choose(model, tokenizer, [prompts.label_prompt(tasks()[task], shots, rng, form) for _ in range(how_many)])
-    )
+    """Three classes under reserved labels, examples and labels drawn anew for each prompt; chance is one third."""
+    table = label_draws(model, tokenizer, task, shots, draws=how_many, queries=1, seed=seed, form=form)
+    return Rate.of(table[:, 0].tolist())
 
 
 def relation_shots(

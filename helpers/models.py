@@ -68,17 +68,22 @@ def load(source: str | Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]
 
     Raises CourseError for an unknown size, a missing or damaged file, and a tokenizer that does not fit its model.
     """
-    folder = Path(source) if Path(source).is_dir() else PRETRAINED / str(source)
+    folder = PRETRAINED / source if source in SIZES else Path(source)
     if not folder.is_dir():
-        size_named(str(source))
-        raise CourseError(f"{folder}: no such model; make it with python -m helpers.pretrain --size {source}")
+        if source in SIZES:
+            raise CourseError(f"{folder}: no such model; make it with python -m helpers.pretrain --size {source}")
+        raise CourseError(f"unknown size or folder {str(source)!r}; the sizes are {', '.join(SIZES)}")
     remedy = "restore the folder (git checkout) or train it again with python -m helpers.pretrain"
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CourseError(f"{folder}: cannot be read ({reason}); {remedy}") from None
+    if absent := report["missing_keys"] | report["unexpected_keys"]:
+        raise CourseError(f"{folder}: weights are missing or too many ({min(absent)}); {remedy}")
     if len(tokenizer) != model.config.vocab_size:
         raise CourseError(f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}; {remedy}")
     return model.eval(), tokenizer

@@ -1,12 +1,13 @@
 """Few-shot prompts, and how a model is asked: by likelihood of a continuation, or by generation."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from random import Random
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from helpers.errors import CourseError
 from helpers.world.held_out import RESERVED_LABELS
 from helpers.world.lists import Format, Task
 from helpers.world.relations import Relation
@@ -45,36 +46,42 @@ def relation_prompt(
     return Prompt(few_shot(form, examples, x), continuation(form, y) + end)
 
 
-def label_prompt(
+def label_prompts(
     task: Task,
     shots: int,
     rng: Random,
     form: Format = Format(),
     *,
+    queries: int = 1,
     classes: int = 3,
     words: Sequence[str] = RESERVED_LABELS,
-) -> Prompt:
-    """Texts sorted into ``classes`` classes under labels drawn from ``words`` for this prompt, then one text more.
+) -> list[Prompt]:
+    """One draw of ``shots`` examples, followed in each prompt by another text to sort: ``queries`` prompts.
 
-    The class of the last text is drawn independently of the examples, and the text is not among them. Every class is
-    among the examples as soon as there is room for all.
+    The classes, and the labels they bear, are drawn from the task and from ``words``. Every class is among the examples as
+    soon as there is room for all. The class of the last text is independent of the examples, and it is none of them.
+    Raises CourseError if a class is too small for that.
     """
     chosen = rng.sample(task.classes, classes)
     labels = dict(zip(chosen, rng.sample(list(words), classes), strict=True))
-    group = rng.choice(chosen)
-    x = task.draw(rng, group)
-    drawn = rng.sample(chosen, min(shots, classes)) + rng.choices(chosen, k=max(0, shots - classes))
-    rng.shuffle(drawn)
-    examples = [(draw_other(task, rng, name, x), labels[name]) for name in drawn]
+    groups = rng.sample(chosen, min(shots, classes)) + rng.choices(chosen, k=max(0, shots - classes))
+    rng.shuffle(groups)
+    examples = [(task.draw(rng, group), labels[group]) for group in groups]
     choices = tuple(continuation(form, label) for label in labels.values())
-    return Prompt(few_shot(form, examples, x), continuation(form, labels[group]), choices)
+    found = []
+    for _ in range(queries):
+        group = rng.choice(chosen)
+        x = draw_other(task, rng, group, {text for text, _ in examples})
+        found.append(Prompt(few_shot(form, examples, x), continuation(form, labels[group]), choices))
+    return found
 
 
-def draw_other(task: Task, rng: Random, group: str, text: str) -> str:
-    """A text of this class that is not ``text``."""
-    while (other := task.draw(rng, group)) == text:
-        pass
-    return other
+def draw_other(task: Task, rng: Random, group: str, taken: Container[str]) -> str:
+    """A text of this class that is not among ``taken``."""
+    for _ in range(500):
+        if (text := task.draw(rng, group)) not in taken:
+            return text
+    raise CourseError(f"task {task.name!r}: every text of class {group!r} is an example already; ask for fewer shots")
 
 
 @dataclass(frozen=True)
@@ -86,31 +93,43 @@ class Score:
     greedy: bool
 
 
+def _batches(tokenizer: PreTrainedTokenizerFast, rows: Sequence[Sequence[int]], size: int, device: torch.device):
+    """Rows of token ids in batches of similar length: (their places in ``rows``, model inputs padded on the left)."""
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    for begin in range(0, len(order), size):
+        chosen = order[begin : begin + size]
+        ids = [torch.tensor([tokenizer.bos_token_id, *rows[i]]) for i in chosen]
+        ids = torch.nn.utils.rnn.pad_sequence(ids, True, tokenizer.pad_token_id, padding_side="left").to(device)
+        mask = (ids != tokenizer.pad_token_id).long()
+        places = (mask.cumsum(1) - 1).clamp(min=0)
+        yield chosen, {"input_ids": ids, "attention_mask": mask, "position_ids": places, "use_cache": False}
+
+
+@torch.inference_mode()
+def next_token_logprobs(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], batch: int = 32
+) -> torch.Tensor:
+    """Log-probabilities of the token after each text, of shape (texts, vocabulary)."""
+    found = torch.empty(len(texts), len(tokenizer))
+    for chosen, inputs in _batches(tokenizer, tokenizer(list(texts))["input_ids"], batch, model.device):
+        found[chosen] = model(**inputs, logits_to_keep=1).logits[:, -1].float().log_softmax(-1).cpu()
+    return found
+
+
 @torch.inference_mode()
 def score(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    pairs: Sequence[tuple[str, str]],
-    batch: int = 32,
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, pairs: Sequence[tuple[str, str]], batch: int = 32
 ) -> list[Score]:
-    """Scores of (text, continuation) pairs, in their order. Pairs of similar length share a batch."""
+    """Scores of (text, continuation) pairs, in their order."""
     starts = tokenizer([text for text, _ in pairs])["input_ids"]
     wholes = tokenizer([text + rest for text, rest in pairs])["input_ids"]
     tails = [len(whole) - len(start) for start, whole in zip(starts, wholes, strict=True)]
-    order = sorted(range(len(pairs)), key=lambda i: len(wholes[i]))
     found: list[Score | None] = [None] * len(pairs)
-    for begin in range(0, len(order), batch):
-        chosen = order[begin : begin + batch]
-        keep = max(tails[i] for i in chosen) + 1
-        rows = [torch.tensor([tokenizer.bos_token_id, *wholes[i]]) for i in chosen]
-        ids = torch.nn.utils.rnn.pad_sequence(
-            rows, batch_first=True, padding_value=tokenizer.pad_token_id, padding_side="left"
-        ).to(model.device)
-        mask = (ids != tokenizer.pad_token_id).long()
-        places = (mask.cumsum(1) - 1).clamp(min=0)
-        logits = model(ids, attention_mask=mask, position_ids=places, logits_to_keep=keep, use_cache=False).logits
-        logprobs = logits[:, :-1].float().log_softmax(-1)  # (batch, keep - 1, vocabulary)
-        targets = ids[:, -(keep - 1) :]
+    for chosen, inputs in _batches(tokenizer, wholes, batch, model.device):
+        keep = max(tails[i] for i in chosen)
+        logits = model(**inputs, logits_to_keep=keep + 1).logits
+        logprobs = logits[:, :-1].float().log_softmax(-1)  # (batch, keep, vocabulary)
+        targets = inputs["input_ids"][:, -keep:]
         right = logprobs.gather(-1, targets[..., None])[..., 0]
         first = logprobs.argmax(-1) == targets
         for row, i in enumerate(chosen):
@@ -119,11 +138,22 @@ def score(
 
 
 def choose(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[Prompt]) -> list[bool]:
-    """For each prompt, whether its answer is the most probable of its choices."""
-    scores = iter(score(model, tokenizer, [(p.text, choice) for p in prompts for choice in p.choices]))
+    """For each prompt, whether its answer is the most probable of its choices.
+
+    A choice that is a single token costs nothing beyond the text; others are read one by one.
+    """
+    pairs = [(p.text, choice) for p in prompts for choice in p.choices]
+    starts = tokenizer([p.text for p in prompts])["input_ids"]
+    wholes = iter(tokenizer([text + choice for text, choice in pairs])["input_ids"])
+    rests = [[next(wholes)[len(start) :] for _ in p.choices] for p, start in zip(prompts, starts, strict=True)]
+    if all(len(rest) == 1 for row in rests for rest in row):
+        table = next_token_logprobs(model, tokenizer, [p.text for p in prompts])
+        scores = iter(table[i, rest[0]].item() for i, row in enumerate(rests) for rest in row)
+    else:
+        scores = iter(s.logprob for s in score(model, tokenizer, pairs))
     found = []
     for prompt in prompts:
-        best = max(prompt.choices, key=lambda choice: next(scores).logprob)
+        best = max(prompt.choices, key=lambda choice: next(scores))
         found.append(best == prompt.answer)
     return found
 

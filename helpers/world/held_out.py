@@ -29,8 +29,9 @@ def _chosen(kind: str, *words: str, one_in: int) -> bool:
 
 @cache
 def prose_only() -> frozenset[str]:
-    """Words whose facts are told in prose, and which stand in no list, quiz or exercise sheet.
+    """Words whose facts are told in prose only: they are never asked, never listed, never a label.
 
+    A common one may still stand in the running words of a question, a headline or a review ("fell", "coat").
     About one country in five (its capital with it), one row in seven of each everyday table, and the reserved labels.
     """
     words = set(RESERVED_LABELS)

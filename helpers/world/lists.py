@@ -177,7 +177,7 @@ def label_words() -> tuple[str, ...]:
 def labels(rng: Random, classes: list[str], task: Task) -> list[str]:
     """A label for each class: three times in four words drawn at random, else names of the classes, letters or digits."""
     kind = rng.random()
-    if kind < 0.12 and task.natural:
+    if kind < 0.12 and task.natural and not held_out.prose_only() & set(classes):
         return classes
     if kind < 0.25:
         return rng.sample(rng.choice(("ABCDEFGH", "123456789")), len(classes))

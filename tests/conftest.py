@@ -1,0 +1,58 @@
+"""What several test files share: the shipped models and tokenizer, and documents of the world."""
+
+from itertools import islice
+
+import pytest
+from transformers import AutoTokenizer
+
+from helpers import models, pretrain
+from helpers.errors import CourseError
+from helpers.world import corpus
+
+
+@pytest.fixture(scope="session")
+def documents():
+    return list(islice(corpus.documents(1), 20_000))
+
+
+@pytest.fixture(scope="session")
+def small():
+    return models.load("small")
+
+
+@pytest.fixture(scope="session")
+def large():
+    return models.load("large")
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    return AutoTokenizer.from_pretrained(models.PRETRAINED / "small")
+
+
+@pytest.fixture(scope="session")
+def world_tokenizer():
+    """The tokenizer of the recipe, trained anew."""
+    return pretrain.world_tokenizer()
+
+
+@pytest.fixture
+def course_error():
+    """``with course_error("text", ...):`` the block raises a CourseError of one line that holds every text."""
+
+    class Expected:
+        def __init__(self, *parts):
+            self.parts = [str(part) for part in parts]
+            self.raises = pytest.raises(CourseError)
+
+        def __enter__(self):
+            self.info = self.raises.__enter__()
+
+        def __exit__(self, *trace):
+            caught = self.raises.__exit__(*trace)
+            message = str(self.info.value)
+            assert "\n" not in message
+            assert all(part in message for part in self.parts), message
+            return caught
+
+    return Expected

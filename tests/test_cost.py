@@ -1,0 +1,70 @@
+"""Costs by formula are those that PyTorch counts."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import LlamaForCausalLM
+
+from helpers import cost, models, pretrain
+from helpers.models import BLOCK
+
+
+@pytest.fixture(params=models.SIZES)
+def config(request, tokenizer):
+    return models.config_for(request.param, tokenizer)
+
+
+def test_parameters_are_those_of_the_model(config):
+    model, parts = LlamaForCausalLM(config), cost.parameters(config)
+    assert sum(parts.values()) == model.num_parameters()
+    named = {name: p.numel() for name, p in model.named_parameters()}
+    assert parts["embedding"] == sum(n for name, n in named.items() if "embed" in name)
+    assert parts["attention"] == sum(n for name, n in named.items() if "self_attn" in name)
+    assert parts["feed-forward"] == sum(n for name, n in named.items() if "mlp" in name)
+    assert parts["norms"] == sum(n for name, n in named.items() if "norm" in name)
+
+
+def test_flops_are_those_that_torch_counts(config):
+    model = LlamaForCausalLM(config)
+    model.set_attn_implementation("eager")
+    ids = torch.zeros(2, BLOCK, dtype=torch.long)
+    with FlopCounterMode(display=False) as forward:
+        loss = model(ids, labels=ids).loss
+    with FlopCounterMode(display=False) as backward:
+        loss.backward()
+    tokens = ids.numel()
+    assert cost.forward_flops(config, BLOCK) * tokens == pytest.approx(forward.get_total_flops(), rel=0.05)
+    whole = forward.get_total_flops() + backward.get_total_flops()
+    assert cost.training_flops(config, BLOCK) * tokens == pytest.approx(whole, rel=0.05)
+
+
+def test_state_is_what_training_keeps(config):
+    model = LlamaForCausalLM(config)
+    optimizer = pretrain.MuonAdamW(model, lr=0.01, weight_decay=0.0)
+    ids = torch.zeros(1, 4, dtype=torch.long)
+    model(ids, labels=ids).loss.backward()
+    optimizer.step()
+    expected = cost.state_bytes(config)
+    assert expected["weights"] == sum(p.nbytes for p in model.parameters())
+    assert expected["gradients"] == sum(p.grad.nbytes for p in model.parameters())
+    assert expected["optimizer"] == sum(t.nbytes for name, t in optimizer.tensors().items() if not name.endswith("step"))
+
+
+def test_activations_are_what_is_alive_when_the_loss_is_computed(config):
+    model, kept = LlamaForCausalLM(config), {}
+    model.set_attn_implementation("eager")
+    weights = {parameter.data_ptr() for parameter in model.parameters()}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    ids = torch.randint(config.vocab_size, (4, BLOCK))
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), torch.autocast("cpu", torch.bfloat16):
+        logits = model(ids, labels=ids).logits
+    saved = sum(storage.nbytes() for storage in kept.values())
+    alive = saved + logits.nbytes + logits.float().nbytes
+    assert logits.dtype == torch.bfloat16
+    assert cost.activation_bytes(config, *ids.shape) == pytest.approx(alive, rel=0.05)

@@ -1,0 +1,140 @@
+"""Every notebook is stored as its readers should find it: run from top to bottom, clean, short, and described in words."""
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+from statistics import median
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MACHINE_PATHS = re.compile(r"/work/|/tmp/|/home/|/root/|/Users/|site-packages|C:\\")
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook):
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def lines(cell):
+    return [line for line in cell.source.splitlines() if line.strip()]
+
+
+def tree(cell):
+    """The syntax of a cell without its magics."""
+    return ast.parse("\n".join("pass" if line.startswith(("%", "!")) else line for line in cell.source.splitlines()))
+
+
+def test_the_format_is_valid(notebook):
+    nbformat.validate(notebook)
+
+
+def test_every_code_cell_was_run_once_in_order(notebook):
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    assert counts == list(range(1, len(counts) + 1)) and counts
+    assert all(lines(cell) for cell in code_cells(notebook))
+
+
+def test_no_output_is_an_error_or_a_warning(notebook):
+    assert [output for output in outputs(notebook) if output.output_type == "error"] == []
+    streams = [output.text for output in outputs(notebook) if output.get("name") == "stderr"]
+    assert [text for text in streams if "Warning" in text or "Traceback" in text] == []
+
+
+def test_a_mark_for_checked_outputs_stands_alone_on_its_line(notebook):
+    marked = [line for cell in code_cells(notebook) for line in cell.source.splitlines() if "NBVAL" in line]
+    assert [line for line in marked if line != "# NBVAL_CHECK_OUTPUT"] == []
+
+
+def test_no_path_of_a_machine_is_left(notebook):
+    texts = [cell.source for cell in notebook.cells]
+    for output in outputs(notebook):
+        texts += [output.get("text", ""), *(str(text) for kind, text in output.get("data", {}).items() if "image" not in kind)]
+    assert [text for text in texts if MACHINE_PATHS.search(text)] == []
+
+
+def test_no_state_of_widgets_is_left(notebook):
+    assert "widgets" not in notebook.metadata
+    assert [output for output in outputs(notebook) if any("widget" in kind for kind in output.get("data", {}))] == []
+
+
+def test_cells_are_short(notebook):
+    lengths = [len(lines(cell)) for cell in code_cells(notebook)]
+    assert median(lengths) <= 8
+    assert max(lengths) <= 30
+
+
+def test_every_picture_has_alternative_text(notebook):
+    missing = []
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            for kind in [kind for kind in output.get("data", {}) if kind.startswith("image/")]:
+                about = output.metadata
+                if not (about.get(kind, {}).get("alt") or about.get("alt")):
+                    missing.append(cell.source)
+    assert missing == []
+
+
+def test_every_picture_in_the_text_has_alternative_text(notebook):
+    texts = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert re.findall(r"!\[\s*\]\(.*?\)|<img(?![^>]*alt=[\"'][^\"'])[^>]*>", texts) == []
+
+
+def test_the_file_is_below_one_and_a_half_megabytes(path):
+    assert path.stat().st_size < 1.5e6
+
+
+def test_it_builds_on_the_helpers(notebook):
+    nodes = [node for cell in code_cells(notebook) for node in ast.walk(tree(cell)) if isinstance(node, ast.ImportFrom)]
+    assert any((node.module or "").split(".")[0] == "helpers" for node in nodes)
+
+
+def test_it_defines_nothing_that_a_helper_is_called(notebook):
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    helpers = {
+        node.name: path.name
+        for path in (ROOT / "helpers").rglob("*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, kinds) and not node.name.startswith("_")
+    }
+    defined = [node.name for cell in code_cells(notebook) for node in ast.walk(tree(cell)) if isinstance(node, kinds)]
+    assert {name: helpers[name] for name in defined if name in helpers} == {}
+
+
+def test_it_ends_every_markdown_link_to_a_file_at_a_file(path, notebook):
+    texts = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", texts) if "://" not in link]
+    assert [link for link in links if link and not link.startswith("attachment:") and not (path.parent / link).exists()] == []
+
+
+def test_the_commands_and_files_of_the_readme_exist():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    modules = set(re.findall(r"python3? -m ([\w.]+)", readme))
+    assert "venv" in modules
+    assert [module for module in modules if importlib.util.find_spec(module) is None] == []
+    files = {*re.findall(r"[\w./-]+\.ipynb", readme), *re.findall(r"\]\(([^)#:\s]+)\)", readme)}
+    assert files and [file for file in files if not (ROOT / file).exists()] == []
+    own = {file.relative_to(ROOT).as_posix() for file in NOTEBOOKS}
+    assert own <= files  # the README lists every notebook
+    options = set(re.findall(r"python -m helpers\.pretrain.*?(--[\w-]+)", readme)) | {"--size"}
+    assert [option for option in options if option not in (ROOT / "helpers" / "pretrain.py").read_text()] == []

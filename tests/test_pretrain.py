@@ -1,0 +1,299 @@
+"""Pretraining: nothing of the text is lost, a run repeats itself exactly, and survives being killed."""
+
+import math
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
+
+from helpers import models, pretrain
+from helpers.models import BLOCK
+from helpers.world import corpus
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_packing_keeps_every_text_whole_and_ends_it(tokenizer, documents):
+    texts = [text for _, text in documents[:2000]]
+    ids = [row for row in tokenizer(texts)["input_ids"] if len(row) < BLOCK - 1]
+    blocks = pretrain.pack(texts, tokenizer, sys.maxsize)["input_ids"]
+    assert max(map(len, blocks)) <= BLOCK - 1
+    assert all(block[-1] == tokenizer.eos_token_id for block in blocks if len(block) < BLOCK - 1)
+    found = Counter()
+    for block in blocks:
+        ends = [i for i, token in enumerate(block) if token == tokenizer.eos_token_id]
+        found.update(tuple(block[start + 1 : end]) for start, end in zip([-1, *ends], ends, strict=False))
+    assert Counter(map(tuple, ids)) <= found
+    assert sum(map(len, blocks)) == sum(len(row) + 1 for row in tokenizer(texts)["input_ids"])
+
+
+def test_packing_wastes_little(tokenizer, documents):
+    blocks = pretrain.pack((text for _, text in documents), tokenizer, 200_000)
+    assert 200_000 <= pretrain.token_count(blocks) < 200_000 + BLOCK
+    assert pretrain.token_count(blocks) / (len(blocks) * (BLOCK - 1)) > 0.95
+
+
+def test_a_long_text_is_split_without_loss(tokenizer, documents):
+    text = " ".join(text for _, text in documents[:40])
+    ids = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+    assert len(ids) > 3 * BLOCK
+    blocks = pretrain.pack([text], tokenizer, sys.maxsize)["input_ids"]
+    parts = [ids[start : start + BLOCK - 1] for start in range(0, len(ids), BLOCK - 1)]
+    assert sorted(blocks) == sorted(parts)
+
+
+def test_a_batch_begins_with_end_of_text_and_is_blind_to_padding_only(tokenizer):
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    batch = pretrain.Collator(tokenizer)([{"input_ids": [7, 8, 9, end]}, {"input_ids": [7, end]}])
+    assert batch["input_ids"].tolist() == [[end, 7, 8, 9, end], [end, 7, end, pad, pad]]
+    assert batch["labels"].tolist() == [[end, 7, 8, 9, end], [end, 7, end, -100, -100]]
+
+
+@pytest.fixture(scope="module")
+def blocks(tokenizer):
+    """20 steps of eight blocks."""
+    texts = (text for _, text in islice(corpus.documents(5), 2000))
+    return pretrain.pack(texts, tokenizer, sys.maxsize).select(range(160))
+
+
+def run(blocks, tokenizer, folder, **options):
+    options = {"batch": 8, "dtype": torch.float32, "progress": False} | options
+    return pretrain.pretrain("small", blocks, tokenizer, folder, **options)
+
+
+@pytest.fixture(scope="module")
+def whole(blocks, tokenizer, tmp_path_factory):
+    """A run without interruption."""
+    return run(blocks, tokenizer, tmp_path_factory.mktemp("whole"))
+
+
+def same_weights(one, other) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_loss_falls_in_20_steps(whole, tokenizer):
+    losses = [entry["loss"] for entry in whole.state.log_history if "loss" in entry]
+    assert whole.state.global_step == 20
+    assert losses[0] < math.log(len(tokenizer)) + 0.5
+    assert losses[-1] < losses[0] - 0.5
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(blocks, tokenizer, whole, tmp_path):
+    assert same_weights(run(blocks, tokenizer, tmp_path / "a").model, whole.model)
+    assert not same_weights(run(blocks, tokenizer, tmp_path / "b", seed=1).model, whole.model)
+
+
+def test_adamw_learns_too(blocks, tokenizer, tmp_path):
+    trainer = run(blocks, tokenizer, tmp_path, optimizer="adamw")
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses[-1] < losses[0]
+
+
+class Rates(TrainerCallback):
+    """Learning rates of each step: those the schedule asks for, and those that Muon and AdamW use."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.asked, self.used = [], []
+
+    def on_optimizer_step(self, args, state, control, optimizer=None, lr_scheduler=None, **kwargs):
+        self.asked.append(lr_scheduler.get_last_lr())
+        self.used.append([group["lr"] for part in optimizer.optimizer.parts for group in part.param_groups])
+
+
+def test_both_optimizers_follow_the_schedule(blocks, tokenizer, tmp_path):
+    rates = Rates()
+    run(blocks, tokenizer, tmp_path, callbacks=[rates])
+    assert rates.asked[-1][0] < 0.1 * max(rates.asked)[0]
+    assert rates.used == rates.asked
+
+
+class StopAfterSaving(TrainerCallback):
+    def on_save(self, args, state, control, **kwargs):
+        control.should_training_stop = True
+
+
+def test_a_resumed_run_ends_where_the_uninterrupted_one_does(blocks, tokenizer, whole, tmp_path):
+    stopped = run(blocks, tokenizer, tmp_path, save_steps=8, callbacks=[StopAfterSaving()])
+    assert stopped.state.global_step == 8
+    assert [path.name for path in pretrain.checkpoints(tmp_path)] == ["checkpoint-8"]
+    resumed = run(blocks, tokenizer, tmp_path, save_steps=8, resume=True)
+    assert resumed.state.global_step == 20
+    assert same_weights(resumed.model, whole.model)
+
+
+def test_only_the_latest_checkpoint_is_kept_and_none_holds_a_pickle(blocks, tokenizer, tmp_path):
+    run(blocks, tokenizer, tmp_path, save_steps=5)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-20"]
+    assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {".safetensors", ".json"}
+
+
+def test_the_state_of_the_optimizer_goes_through_tensors_and_back():
+    def fresh():
+        torch.manual_seed(0)
+        config = LlamaConfig(vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2)
+        model = LlamaForCausalLM(config)
+        return model, pretrain.MuonAdamW(model, lr=0.01, weight_decay=0.1)
+
+    def steps(model, optimizer, seeds):
+        for seed in seeds:
+            ids = torch.randint(64, (2, 8), generator=torch.Generator().manual_seed(seed))
+            model(ids, labels=ids).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    straight, optimizer = fresh()
+    steps(straight, optimizer, (1, 2))
+    saved = {name: tensor.clone() for name, tensor in optimizer.tensors().items()}
+    weights = {name: tensor.clone() for name, tensor in straight.state_dict().items()}
+    steps(straight, optimizer, (3, 4))
+    again, other = fresh()
+    again.load_state_dict(weights)
+    other.load_tensors(saved)
+    assert other.tensors().keys() == saved.keys() and len(saved) > 14
+    assert all(torch.equal(other.tensors()[name], tensor) for name, tensor in saved.items())
+    steps(again, other, (3, 4))
+    assert same_weights(again, straight)
+    forgetful, without = fresh()
+    forgetful.load_state_dict(weights)
+    steps(forgetful, without, (3, 4))
+    assert not same_weights(forgetful, straight)
+
+
+def test_a_uniform_model_needs_log2_of_the_vocabulary_per_token(tokenizer, documents):
+    model = LlamaForCausalLM(models.config_for("small", tokenizer))
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    texts = [text for _, text in documents[:100]]
+    tokens = sum(len(ids) + 1 for ids in tokenizer(texts)["input_ids"])  # each text and its end
+    expected = math.log2(len(tokenizer)) * tokens / sum(len(text.encode()) for text in texts)
+    assert pretrain.bits_per_byte(model, tokenizer, texts) == pytest.approx(expected, rel=1e-5)
+    assert pretrain.bits_per_byte(model, tokenizer, texts, batch=7) == pytest.approx(expected, rel=1e-5)
+
+
+def test_validation_texts_are_of_another_seed():
+    validation = set(pretrain.validation_texts(300))
+    training = set(islice(pretrain.world_texts(0), 3000))
+    assert len(validation & training) < 15  # a few short documents are the same by chance
+
+
+# The command ``python -m helpers.pretrain``
+
+SETTINGS = ("--size", "small", "--tokens", "130000", "--save-steps", "5")
+
+
+@pytest.fixture
+def quick(monkeypatch, world_tokenizer):
+    """``main`` without what takes seconds and is tested elsewhere: another tokenizer, results, long validation."""
+    monkeypatch.setattr(pretrain, "world_tokenizer", lambda: world_tokenizer)
+    monkeypatch.setattr(pretrain, "results", lambda model, tokenizer: {"rate": "none"})
+    monkeypatch.setattr(pretrain, "validation_texts", lambda: list(islice(pretrain.world_texts(7), 100)))
+
+
+def refused(*words) -> str:
+    """The line with which the command refuses these words."""
+    with pytest.raises(SystemExit) as stop:
+        pretrain.main([str(word) for word in words])
+    message = stop.value.code
+    assert message.startswith("error: ") and "\n" not in message
+    return message
+
+
+def test_a_killed_run_is_resumed_and_ends_like_an_uninterrupted_one(quick, tmp_path):
+    folder, out = tmp_path / ".m.run", tmp_path / "m"
+    words = [sys.executable, "-m", "helpers.pretrain", *SETTINGS, "--out", out]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not pretrain.checkpoints(folder) and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL  # killed, not finished
+    assert not out.exists()
+    for checkpoint in pretrain.checkpoints(folder):  # whole or not there
+        assert load_file(checkpoint / "model.safetensors") and load_file(checkpoint / "optimizer.safetensors")
+        assert (checkpoint / "trainer_state.json").exists() and (checkpoint / "scheduler.json").exists()
+    pickles = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".safetensors", ".json")]
+    assert pickles == []
+    assert str(folder) in refused(*SETTINGS, "--seed", 1, "--out", out, "--resume")
+
+    pretrain.main([*SETTINGS, "--out", str(out), "--resume"])
+    pretrain.main([*SETTINGS, "--out", str(tmp_path / "n")])
+    resumed, straight = (load_file(tmp_path / name / "model.safetensors") for name in "mn")
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in straight.items())
+    assert "since it was resumed" in (out / "README.md").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "n"]
+
+
+def test_resuming_without_a_run_is_refused(quick, tmp_path):
+    message = refused(*SETTINGS, "--out", tmp_path / "m", "--resume")
+    assert str(tmp_path / ".m.run") in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_size_is_refused(tmp_path):
+    assert "large" in refused("--size", "huge", "--out", tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+TEXTS = {
+    "empty": b"",
+    "blank": b" \n" * 1000,
+    "short": b"A few words.\n" * 20,
+    "binary": b"\x00\x01\x02PNG" * 500,
+    "random bytes": bytes(range(256)) * 20,
+    "Latin-1": "Bücher für Anfänger.\n".encode("latin-1") * 200,
+    "missing": None,
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_a_text_that_cannot_be_used_is_refused_by_name(kind, tmp_path):
+    file = tmp_path / "my.txt"
+    if TEXTS[kind] is not None:
+        file.write_bytes(TEXTS[kind])
+    assert str(file) in refused("--text", file, "--out", tmp_path / "m")
+    assert {path.name for path in tmp_path.iterdir()} <= {"my.txt"}
+
+
+def test_a_folder_in_place_of_a_text_is_refused_by_name(tmp_path):
+    (tmp_path / "texts").mkdir()
+    assert str(tmp_path / "texts") in refused("--text", tmp_path / "texts", "--out", tmp_path / "m")
+
+
+def test_the_command_fails_with_exit_code_1_and_one_line(tmp_path):
+    words = [sys.executable, "-m", "helpers.pretrain", "--text", tmp_path / "no.txt", "--out", tmp_path / "m"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    line, *others = done.stderr.splitlines()
+    assert line.startswith("error: ") and str(tmp_path / "no.txt") in line and others == []
+
+
+def test_a_model_of_ones_own_text(tmp_path, documents):
+    file = tmp_path / "my.txt"
+    prose = "\n".join(text for kind, text in documents if kind not in corpus.LISTED_KINDS)[:60_000]
+    file.write_text(prose, encoding="utf-8")
+    pretrain.main(
+        ["--size", "small", "--text", str(file), "--tokens", "60000", "--vocab-size", "800", "--out", str(tmp_path / "m")]
+    )
+    model, tokenizer = models.load(tmp_path / "m")
+    assert len(tokenizer) <= 800
+    _, validation = pretrain.own_texts([file])
+    measured = pretrain.bits_per_byte(model, tokenizer, validation)
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert f"{measured:.2f}" in card and "bits per byte" in card and "the reader's own text" in card
+    assert measured < math.log2(len(tokenizer)) * len(tokenizer(validation[0])["input_ids"]) / len(validation[0].encode())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "my.txt"]
+
+
+def test_the_last_tenth_of_each_own_text_is_for_validation(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("".join(f"{name}{n:04}\n" for n in range(500)))
+    training, validation = pretrain.own_texts([tmp_path / "a", tmp_path / "b"])
+    assert [len(text) for text in training] == [2700, 2700] and [len(text) for text in validation] == [300, 300]
+    assert validation[1].endswith("b0499\n") and training[0].startswith("a0000")
