@@ -57,7 +57,7 @@ def pack(texts: Iterable[str], tokenizer: PreTrainedTokenizerFast, tokens: int, 
     """
     rows, count, texts = [], 0, iter(texts)
     while count < tokens and (batch := list(islice(texts, 1000))):
-        for ids in tokenizer(batch, return_attention_mask=False)["input_ids"]:
+        for ids in tokenizer(batch, return_attention_mask=False, verbose=False)["input_ids"]:
             rows.append([*ids, tokenizer.eos_token_id])
             count += len(rows[-1])
             if count >= tokens:
