@@ -12,6 +12,7 @@ Read them bottom up; each module imports only from those above it in this list:
     prompts     few-shot prompts, scored by likelihood or by generation
     measure     grammar, facts, context, few-shot, instruction: rates with intervals
     scoreboard  the table that grows through the course
+    muon        an optimizer
     pretrain    the training run (also a command: ``python -m helpers.pretrain --help``)
     plots       figures
 """

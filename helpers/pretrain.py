@@ -38,6 +38,7 @@ from trl import pack_dataset
 
 from helpers import cost, measure, models
 from helpers.errors import CourseError
+from helpers.muon import MuonAdamW
 from helpers.scoreboard import ARTIFACTS
 from helpers.tokenizer import VOCAB_SIZE, train_tokenizer
 from helpers.world.corpus import documents
@@ -76,57 +77,6 @@ class Collator:
         ids = [torch.tensor([self.bos, *row["input_ids"]]) for row in rows]
         ids = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=self.pad)
         return {"input_ids": ids, "labels": ids.masked_fill(ids == self.pad, -100)}
-
-
-class MuonAdamW(torch.optim.Optimizer):
-    """Muon (Jordan 2024) for the matrices of the layers, AdamW for embeddings and norms, as one optimizer.
-
-    One learning rate serves both: Muon's update is scaled to the size of AdamW's (arXiv:2502.16982, section 2.2).
-    """
-
-    def __init__(self, model: torch.nn.Module, lr: float, weight_decay: float):
-        inside = {True: [], False: []}
-        for name, parameter in model.named_parameters():
-            inside[parameter.ndim == 2 and ".layers." in name].append(parameter)
-        self.parts = (
-            torch.optim.Muon(inside[True], lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(inside[False], lr=lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
-        )
-        super().__init__([{"params": inside[True]}, {"params": inside[False]}], {"lr": lr})
-        self._share_groups()
-
-    def _share_groups(self) -> None:
-        """The groups of this optimizer are those of its parts: a schedule that sets their rates reaches the parts."""
-        self.param_groups = [group for part in self.parts for group in part.param_groups]
-
-    def step(self, closure=None) -> None:
-        for part in self.parts:
-            part.step()
-
-    def state_dict(self) -> dict:
-        return {"parts": [part.state_dict() for part in self.parts]}
-
-    def load_state_dict(self, state_dict: dict) -> None:
-        for part, state in zip(self.parts, state_dict["parts"], strict=True):
-            part.load_state_dict(state)
-        self._share_groups()
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """The whole state as named tensors, to be written as safetensors."""
-        return {
-            f"{part}.{parameter}.{name}": tensor
-            for part, optimizer in enumerate(self.parts)
-            for parameter, state in optimizer.state_dict()["state"].items()
-            for name, tensor in state.items()
-        }
-
-    def load_tensors(self, tensors: dict[str, torch.Tensor]) -> None:
-        """The inverse of ``tensors``."""
-        whole = self.state_dict()
-        for key, tensor in tensors.items():
-            part, parameter, name = key.split(".")
-            whole["parts"][int(part)]["state"].setdefault(int(parameter), {})[name] = tensor
-        self.load_state_dict(whole)
 
 
 class Pretrainer(Trainer):
@@ -249,7 +199,7 @@ def pretrain(
         disable_tqdm=True,
     )
     optimizers = {
-        "muon": lambda: MuonAdamW(model, learning_rate, RECIPE["weight_decay"]),
+        "muon": lambda: MuonAdamW(model, learning_rate, RECIPE["weight_decay"], dtype),
         "adamw": lambda: torch.optim.AdamW(model.parameters(), learning_rate, betas=(0.9, 0.98), fused=True),
     }
     trainer = Pretrainer(

@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaForCausalLM
 
-from helpers import cost, models, pretrain
+from helpers import cost, models, muon
 from helpers.models import BLOCK
 
 
@@ -40,7 +40,7 @@ def test_flops_are_those_that_torch_counts(config):
 
 def test_state_is_what_training_keeps(config):
     model = LlamaForCausalLM(config)
-    optimizer = pretrain.MuonAdamW(model, lr=0.01, weight_decay=0.0)
+    optimizer = muon.MuonAdamW(model, lr=0.01, weight_decay=0.0)
     ids = torch.zeros(1, 4, dtype=torch.long)
     model(ids, labels=ids).loss.backward()
     optimizer.step()

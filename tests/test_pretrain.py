@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
 
-from helpers import models, pretrain
+from helpers import models, muon, pretrain
 from helpers.models import BLOCK
 from helpers.world import corpus
 
@@ -136,12 +136,28 @@ def test_only_the_latest_checkpoint_is_kept_and_none_holds_a_pickle(blocks, toke
     assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {".safetensors", ".json"}
 
 
+@pytest.mark.parametrize("shape", [(24, 24), (48, 16), (16, 48)])
+def test_muon_steps_as_the_one_of_torch_does(shape):
+    torch.manual_seed(0)
+    start, gradients = torch.randn(3, *shape), torch.randn(2, 3, *shape)
+    ends = []
+    for kind in (muon.Muon, torch.optim.Muon):  # torch's rounds to bfloat16: 8 bits
+        parameters = [torch.nn.Parameter(matrix.clone()) for matrix in start]
+        optimizer = kind(parameters, lr=0.1, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+        for step in gradients:
+            for parameter, gradient in zip(parameters, step, strict=True):
+                parameter.grad = gradient.clone()
+            optimizer.step()
+        ends.append(torch.stack([parameter.detach() for parameter in parameters]) - start)
+    assert (ends[0] - ends[1]).norm() < 0.02 * ends[1].norm()
+
+
 def test_the_state_of_the_optimizer_goes_through_tensors_and_back():
     def fresh():
         torch.manual_seed(0)
         config = LlamaConfig(vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2)
         model = LlamaForCausalLM(config)
-        return model, pretrain.MuonAdamW(model, lr=0.01, weight_decay=0.1)
+        return model, muon.MuonAdamW(model, lr=0.01, weight_decay=0.1)
 
     def steps(model, optimizer, seeds):
         for seed in seeds:

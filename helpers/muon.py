@@ -1,0 +1,100 @@
+"""Muon for the matrices of the layers beside AdamW for the rest, at a price that any processor can pay."""
+
+from collections import defaultdict
+
+import torch
+
+
+class Muon(torch.optim.Muon):
+    """torch's Muon, which orthogonalises in bfloat16 and matrix by matrix; here in ``dtype``, equal shapes as one stack.
+
+    A processor without instructions for bfloat16 multiplies such matrices a hundred times slower than in float32.
+    """
+
+    def __init__(self, params, dtype: torch.dtype = torch.float32, **options):
+        super().__init__(params, **options)
+        self.dtype = dtype
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        for group in self.param_groups:
+            stacks = defaultdict(list)
+            for parameter in group["params"]:
+                stacks[parameter.shape].append(parameter)
+            for shape, parameters in stacks.items():
+                gradients = [parameter.grad for parameter in parameters]
+                for p in parameters:
+                    self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
+                momenta = [self.state[p]["momentum_buffer"] for p in parameters]
+                torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+                ahead = torch.stack(torch._foreach_lerp(gradients, momenta, group["momentum"]))  # Nesterov
+                updates = orthogonal(ahead.to(self.dtype), group["ns_coefficients"], group["ns_steps"], group["eps"])
+                rate = group["lr"] * 0.2 * max(shape) ** 0.5  # match_rms_adamw
+                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(parameters, list(updates.to(ahead.dtype).unbind()), alpha=-rate)
+
+
+def orthogonal(
+    stack: torch.Tensor, coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315), steps: int = 5, eps: float = 1e-7
+) -> torch.Tensor:
+    """Each matrix of a stack (matrices, rows, columns) with its singular values brought near 1, by the Newton-Schulz
+    iteration of Muon (Jordan 2024)."""
+    if stack.shape[1] > stack.shape[2]:
+        return orthogonal(stack.mT, coefficients, steps, eps).mT
+    a, b, c = coefficients
+    x = stack / stack.norm(dim=(1, 2), keepdim=True).clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x
+
+
+class MuonAdamW(torch.optim.Optimizer):
+    """Muon (Jordan 2024) for the matrices of the layers, AdamW for embeddings and norms, as one optimizer.
+
+    One learning rate serves both: Muon's update is scaled to the size of AdamW's (arXiv:2502.16982, section 2.2).
+    """
+
+    def __init__(self, model: torch.nn.Module, lr: float, weight_decay: float, dtype: torch.dtype = torch.float32):
+        inside = {True: [], False: []}
+        for name, parameter in model.named_parameters():
+            inside[parameter.ndim == 2 and ".layers." in name].append(parameter)
+        self.parts = (
+            Muon(inside[True], dtype, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(inside[False], lr=lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+        )
+        super().__init__([{"params": inside[True]}, {"params": inside[False]}], {"lr": lr})
+        self._share_groups()
+
+    def _share_groups(self) -> None:
+        """The groups of this optimizer are those of its parts: a schedule that sets their rates reaches the parts."""
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+    def step(self, closure=None) -> None:
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict:
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self._share_groups()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The whole state as named tensors, to be written as safetensors."""
+        return {
+            f"{part}.{parameter}.{name}": tensor
+            for part, optimizer in enumerate(self.parts)
+            for parameter, state in optimizer.state_dict()["state"].items()
+            for name, tensor in state.items()
+        }
+
+    def load_tensors(self, tensors: dict[str, torch.Tensor]) -> None:
+        """The inverse of ``tensors``."""
+        whole = self.state_dict()
+        for key, tensor in tensors.items():
+            part, parameter, name = key.split(".")
+            whole["parts"][int(part)]["state"].setdefault(int(parameter), {})[name] = tensor
+        self.load_state_dict(whole)
