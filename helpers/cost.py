@@ -37,15 +37,16 @@ def state_bytes(config: LlamaConfig) -> dict[str, int]:
 
 
 def activation_bytes(config: LlamaConfig, batch: int, block: int, element: int = 2) -> int:
-    """Bytes alive when the loss has been computed, ``element`` bytes a number in the matrices (2 for bfloat16).
+    """Bytes alive when the loss has been computed, ``element`` bytes a number in the matrices: 4 in float32, 2 in bfloat16.
 
-    After Korthikanti et al. 2022 (arXiv:2205.05198, section 4.1), for this architecture: per token and layer the inputs of
-    all seven matrices and of the norms, the attention scores of every head before and after the softmax (4 bytes, then
-    ``element``), and at the end the logits (``element`` bytes, and 4 each for their float32 copy and log-softmax).
+    After Korthikanti et al. 2022 (arXiv:2205.05198, section 4.1), for this architecture. Per token and layer: two norms,
+    each with its input and the normalised one (4 bytes); the inputs of the matrices; queries, keys and values; the softmax
+    of every head (4 bytes); what SwiGLU multiplies. At the end a norm, the logits, and their log-softmax (4 bytes). Below
+    float32 every matrix keeps a copy of its input of its own, and softmax and logits exist in both precisions.
     """
-    width, inner = config.hidden_size, config.intermediate_size
-    norms = 2 * (4 + 4 + element) * width
-    attention = (4 * element + 2 * 4) * width + config.num_attention_heads * block * (4 + 2 * element)
-    feed_forward = 4 * element * inner
-    layers = config.num_hidden_layers * (norms + attention + feed_forward)
-    return batch * block * (layers + (element + 8) * config.vocab_size)
+    width, inner, mixed = config.hidden_size, config.intermediate_size, element < 4
+    matrices = (6 if mixed else 3) * width + inner
+    attention = 3 * element * width + config.num_attention_heads * block * (4 + element * mixed)
+    layer = 2 * 8 * width + element * matrices + attention + 3 * element * inner
+    head = (8 + element) * width + (element + 4 + 4 * mixed) * config.vocab_size
+    return batch * block * (config.num_hidden_layers * layer + head)

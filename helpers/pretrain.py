@@ -24,6 +24,7 @@ from pathlib import Path
 import psutil
 import torch
 from datasets import Dataset, disable_progress_bars
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from transformers import (
     LlamaForCausalLM,
@@ -121,6 +122,22 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
 
 
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The latest checkpoint in a folder, None if there is none. Raises CourseError, naming the file, for a damaged one."""
+    found = checkpoints(folder)
+    for name in ("model.safetensors", "optimizer.safetensors", "scheduler.json", "trainer_state.json") if found else ():
+        file = found[-1] / name
+        try:
+            if file.suffix == ".json":
+                json.loads(file.read_text())
+            else:
+                with safe_open(file, "pt"):  # compares the length of the file with its head
+                    pass
+        except (OSError, ValueError, SafetensorError) as error:
+            raise CourseError(f"{file}: a damaged checkpoint ({error}); run the command without --resume") from None
+    return found[-1] if found else None
+
+
 def keep_memory() -> None:
     """Tells glibc to keep freed memory for the next step instead of handing it to the kernel and asking again.
 
@@ -174,6 +191,7 @@ def pretrain(
     ``trainer.state.log_history``.
     """
     keep_memory()
+    latest = latest_checkpoint(folder) if resume else None
     torch.manual_seed(seed)
     model = LlamaForCausalLM(models.config_for(size, tokenizer))
     if not torch.cuda.is_available():
@@ -214,8 +232,7 @@ def pretrain(
     trainer.remove_callback(PrinterCallback)
     if progress:
         trainer.add_callback(ProgressBar)
-    found = checkpoints(folder) if resume else []
-    trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
+    trainer.train(resume_from_checkpoint=str(latest) if latest else None)
     trainer.model.eval()
     return trainer
 

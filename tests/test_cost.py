@@ -50,7 +50,8 @@ def test_state_is_what_training_keeps(config):
     assert expected["optimizer"] == sum(t.nbytes for name, t in optimizer.tensors().items() if not name.endswith("step"))
 
 
-def test_activations_are_what_is_alive_when_the_loss_is_computed(config):
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_activations_are_what_is_alive_when_the_loss_is_computed(config, dtype):
     model, kept = LlamaForCausalLM(config), {}
     model.set_attn_implementation("eager")
     weights = {parameter.data_ptr() for parameter in model.parameters()}
@@ -62,9 +63,10 @@ def test_activations_are_what_is_alive_when_the_loss_is_computed(config):
         return tensor
 
     ids = torch.randint(config.vocab_size, (4, BLOCK))
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), torch.autocast("cpu", torch.bfloat16):
+    low = torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), low:
         logits = model(ids, labels=ids).logits
     saved = sum(storage.nbytes() for storage in kept.values())
-    alive = saved + logits.nbytes + logits.float().nbytes
-    assert logits.dtype == torch.bfloat16
-    assert cost.activation_bytes(config, *ids.shape) == pytest.approx(alive, rel=0.05)
+    alive = saved + logits.nbytes + (logits.float().nbytes if dtype == torch.bfloat16 else 0)
+    assert logits.dtype == dtype
+    assert cost.activation_bytes(config, *ids.shape, dtype.itemsize) == pytest.approx(alive, rel=0.05)

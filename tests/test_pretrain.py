@@ -2,6 +2,7 @@
 
 import math
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -251,6 +252,23 @@ def test_resuming_without_a_run_is_refused(quick, tmp_path):
     message = refused(*SETTINGS, "--out", tmp_path / "m", "--resume")
     assert str(tmp_path / ".m.run") in message
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def saved(blocks, tokenizer, tmp_path_factory):
+    """The folder of a run with a checkpoint."""
+    folder = tmp_path_factory.mktemp("saved")
+    run(blocks, tokenizer, folder, save_steps=20)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "scheduler.json", "trainer_state.json"])
+def test_a_truncated_checkpoint_is_refused_by_name(saved, blocks, tokenizer, tmp_path, course_error, name):
+    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
+    file = pretrain.checkpoints(tmp_path)[-1] / name
+    file.write_bytes(file.read_bytes()[:-10])
+    with course_error(file, "--resume"):
+        run(blocks, tokenizer, tmp_path, save_steps=20, resume=True)
 
 
 def test_an_unknown_size_is_refused(tmp_path):
