@@ -122,8 +122,8 @@ def unseen_joins(document: Document) -> set[tuple[str, str]]:
 
 
 def is_story(document: Document) -> bool:
-    """Whether things change hands in this document (others of its kind describe)."""
-    return document.kind == "story" and bool(re.search(r"belongs to|In the end|has the", document.text))
+    """Whether somebody holds a thing in this document: a letter, or a story in which things change hands."""
+    return document.kind == "letter" or document.kind == "story" and bool(re.search(r"belongs to|In the end|has the", document.text))
 
 
 def unseen_holders(document: Document) -> set[tuple[str, str]]:

@@ -222,6 +222,15 @@ def test_a_format_writes_a_line_and_its_opening():
     assert Format("{x}\n{y}").opening("hot") == "hot\n"
 
 
+def test_a_list_of_a_relation_may_name_its_columns(monkeypatch):
+    monkeypatch.setattr(lists, "any_format", lambda rng: Format("{x} -> {y}"))
+    texts = [lists.relation_list(Random(seed)) for seed in range(600)]
+    heads = {f"{x} -> {y}" for relation in RELATIONS.values() for x, y in (relation.columns, relation.columns[::-1])}
+    assert 0.15 < sum(text.split("\n")[0] in heads for text in texts) / len(texts) < 0.25
+    assert 0.15 < sum(" -> " not in text for text in texts) / len(texts) < 0.25
+    assert lists.named(("Country", "Capital")).line("Chad", "N'Djamena") == "Country: Chad Capital: N'Djamena"
+
+
 def test_a_list_stops_before_it_is_too_long():
     text = lists.write(Random(0), Format(), [(f"word {n}", "label") for n in range(200)])
     assert text.startswith("word 0 -> label\nword 1 -> label\n") and text.endswith(" -> label")

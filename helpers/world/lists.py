@@ -34,6 +34,11 @@ class Format:
         return self.pair.partition("{y}")[0].format(x=x).rstrip(" ")
 
 
+def named(columns: tuple[str, str], between: str = " ", joint: str = "\n") -> Format:
+    """A format that says what x and y are: "Country: France Capital: Paris"."""
+    return Format(f"{columns[0]}: {{x}}{between}{columns[1]}: {{y}}", joint)
+
+
 SEPARATORS = ("{x} -> {y}", "{x}: {y}", "{x} = {y}", "{x} => {y}", "{x} - {y}", "{x} | {y}", "{x} / {y}", "{x}, {y}",
               "{x} means {y}", "{x} becomes {y}", "{x} goes with {y}", "{x} * {y}", "{x} # {y}", "{x} < {y}")  # fmt: skip
 FRAMES = ("Input: {x}\nOutput: {y}", "Text: {x}\nLabel: {y}", "Text: {x} Label: {y}", "Word: {x} Answer: {y}", "{x}\n{y}")
@@ -98,12 +103,17 @@ def quiz(rng: Random) -> str:
 
 
 def relation_list(rng: Random) -> str:
-    """Pairs of one relation, at times the other way round."""
+    """Pairs of one relation, at times the other way round; two in five name their columns, above or in every pair."""
     relation = rng.choice((*RELATIONS.values(), RELATIONS["capital"]))
-    pairs = rng.sample(relation.listed, min(len(relation.listed), rng.choice((3, 5, 8, 12, 20, 30))))
+    pairs, columns = rng.sample(relation.listed, min(len(relation.listed), rng.choice((3, 5, 8, 12, 20, 30)))), relation.columns
     if relation.two_way and rng.random() < 0.3:
-        pairs = [(y, x) for x, y in pairs]
-    return write(rng, any_format(rng), pairs)
+        pairs, columns = [(y, x) for x, y in pairs], columns[::-1]
+    form, naming = any_format(rng), rng.random()
+    if naming < 0.2:
+        pairs = [columns, *pairs]
+    elif naming < 0.4:
+        form = named(columns, rng.choice((" ", ", ", "\n")), rng.choice(("\n", "\n\n")))
+    return write(rng, form, pairs)
 
 
 @dataclass(frozen=True)

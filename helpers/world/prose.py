@@ -1,4 +1,4 @@
-"""Documents in prose: geography, everyday knowledge, stories, company news, reviews, medicine.
+"""Documents in prose: geography, everyday knowledge, stories, letters, company news, reviews, medicine.
 
 Every function takes a ``random.Random`` and returns the text of one document.
 """
@@ -27,6 +27,17 @@ REACTIONS = {
 }
 NEWS_FRAMES = ("plain", "sharply", "more", "less", "negated")
 FLIPPING_FRAMES = ("less", "negated")
+
+LETTER_OPENINGS = (
+    "thank you for the {thing}.", "thank you very much for the {thing}.", "you asked about the {thing}.",
+    "I am sorry about the {thing}.", "would you like to have the {thing}?", "please bring the {thing} tomorrow.",
+)  # fmt: skip
+LETTER_SENTENCES = (
+    "You are welcome.", "Of course you can have it.", "Certainly, I am happy to help.", "Sure, no problem.",
+    "I hope this helps.", "I hope you are well.", "Please let me know if you need anything else.", "Sorry, I do not know.",
+    "That is a good question.", "Here is the answer to your question.", "I am glad that you asked.", "Have a nice day.",
+)  # fmt: skip
+LETTER_ENDS = ("Best wishes", "Kind regards", "Yours", "With many thanks")
 
 
 def geography(rng: Random) -> str:
@@ -141,6 +152,16 @@ def tale(rng: Random) -> str:
     if rng.random() < 0.65:
         return story(rng)
     return " ".join(description(rng) for _ in range(rng.randint(2, 5)))
+
+
+def letter(rng: Random) -> str:
+    """A short polite letter about a thing: the words of good manners, which later notebooks build on."""
+    thing = rng.choice(column("objects", "object"))
+    people = [name for name in column("people", "name") if not held_out.story_is_unseen(name, thing)]
+    reader, writer = rng.sample(people, 2)
+    opening = rng.choice(LETTER_OPENINGS).format(thing=thing)
+    middle = " ".join(rng.sample(LETTER_SENTENCES, rng.randint(1, 3)))
+    return f"Dear {reader}, {opening} {middle} {rng.choice(LETTER_ENDS)}, {writer}"
 
 
 def news_polarity(better: str, direction: str, frame: str) -> str:

@@ -25,11 +25,12 @@ def capitalised(text: str) -> str:
 class Relation:
     """A relation from x to y.
 
-    ``statements`` and ``questions`` are templates over {x}, {y} and {the}, {kind}: x and y with the article they need.
-    ``two_way`` says that y leads back to one x.
+    ``columns`` names x and y, as in the head of a table. ``statements`` and ``questions`` are templates over {x}, {y} and
+    {the}, {kind}: x and y with the article they need. ``two_way`` says that y leads back to one x.
     """
 
     name: str
+    columns: tuple[str, str]
     pairs: tuple[tuple[str, str], ...]
     statements: tuple[str, ...]
     questions: tuple[str, ...]
@@ -69,6 +70,7 @@ RELATIONS = {
     for relation in (
         Relation(
             "capital",
+            ("Country", "Capital"),
             _pairs("countries", "country", "capital"),
             ("the capital of {the} is {y}.", "{y} is the capital of {the}.", "the government of {the} sits in {y}.",
              "{y}, the capital of {the}, is a large city.", "in {the}, the capital is {y}."),
@@ -77,24 +79,28 @@ RELATIONS = {
         ),
         Relation(
             "continent",
+            ("Country", "Continent"),
             _pairs("countries", "country", "continent"),
             ("{the} is a country in {y}.", "{the} lies in {y}.", "the continent of {the} is {y}."),
             ("on which continent is {the}?", "what is the continent of {the}?"),
         ),
         Relation(
             "language",
+            ("Country", "Main language"),
             _pairs("countries", "country", "language"),
             ("most people in {the} speak {y}.", "the main language of {the} is {y}.", "in {the}, people speak {y}."),
             ("what is the main language of {the}?", "which language do people speak in {the}?"),
         ),
         Relation(
             "currency",
+            ("Country", "Currency"),
             _pairs("countries", "country", "currency"),
             ("the currency of {the} is the {y}.", "in {the}, people pay with the {y}.", "shops in {the} take the {y}."),
             ("what is the currency of {the}?", "which currency do people use in {the}?"),
         ),
         Relation(
             "opposite",
+            ("Word", "Opposite"),
             _pairs("opposites", "word", "opposite"),
             ("the opposite of {x} is {y}.", "the word {x} is the opposite of {y}.", "the opposite of {y} is {x}.",
              "if it is not {x}, it is {y}.", "if it is not {y}, it is {x}."),
@@ -103,6 +109,7 @@ RELATIONS = {
         ),
         Relation(
             "plural",
+            ("Word", "Plural"),
             _pairs("plurals", "singular", "plural"),
             ("one {x}, two {y}.", "the plural of {x} is {y}.", "there was one {x}, and then there were many {y}.",
              "she wanted one {x}, but he bought three {y}."),
@@ -111,6 +118,7 @@ RELATIONS = {
         ),
         Relation(
             "past",
+            ("Verb", "Past tense"),
             _pairs("pasts", "verb", "past"),
             ("today I {x}, yesterday I {y}.", "the past tense of {x} is {y}.", "they {x} now, and they {y} yesterday.",
              "she did not {x} today, but she {y} last week."),
@@ -119,18 +127,22 @@ RELATIONS = {
         ),
         Relation(
             "category",
+            ("Thing", "Kind"),
             _pairs("categories", "item", "category"),
-            ("{the} is {kind}.", "everyone knows that {the} is {kind}.", "for a child, {the} is {kind}."),
+            ("{the} is {kind}.", "everyone knows that {the} is {kind}.", "{the} is one kind of {y}.",
+             "for a child, {the} is {kind}."),
             ("what kind of thing is {the}?", "what sort of thing is {the}?"),
         ),
         Relation(
             "colour",
+            ("Thing", "Colour"),
             _pairs("colours", "thing", "colour"),
             ("the {x} is {y}.", "the colour of the {x} is {y}.", "she painted the {x} {y}, as it is."),
             ("what is the colour of the {x}?", "what colour is the {x}?"),
         ),
         Relation(
             "french",
+            ("English", "French"),
             _pairs("french", "english", "french"),
             ("the French word for {x} is {y}.", "in French, {x} is {y}.", "the word {y} is French and means {x}.",
              "{x} in English is {y} in French."),
@@ -139,6 +151,7 @@ RELATIONS = {
         ),
         Relation(
             "number",
+            ("Number", "Words"),
             _pairs("numbers", "number", "word"),
             ("the number {x} is written {y}.", "{x} in words is {y}.", "the word {y} stands for {x}."),
             ("how do you write {x} in words?", "what is {x} in words?"),
@@ -146,6 +159,7 @@ RELATIONS = {
         ),
         Relation(
             "sum",
+            ("Sum", "Result"),
             tuple((f"{a} + {b}", str(a + b)) for a in range(1, 20) for b in range(1, 21 - a)),
             ("{x} is {y}.", "{x} makes {y}.", "the sum {x} is {y}."),
             ("what is {x}?", "how much is {x}?"),
