@@ -18,7 +18,9 @@ Read them bottom up; each module imports only from those above it in this list:
 """
 
 import os
+import warnings
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 if os.environ.get("COURSE_PROFILE", "tiny") == "tiny":
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing of this profile comes from a network
+warnings.filterwarnings("ignore", message="IProgress not found")  # without ipywidgets, progress bars are text
