@@ -9,6 +9,7 @@ from helpers.ngram import NGram
 from helpers.world.lists import named
 from helpers.world.relations import RELATIONS
 
+LISTS = ("capital", "language", "continent", "category", "colour", "number", "plural", "past")
 
 
 @pytest.fixture(scope="module", params=["category", "continent"])
@@ -32,12 +33,15 @@ def test_the_small_model_learns_much_less_from_eight_examples(labels):
     assert labels["small", 8].high < labels["large", 8].low
 
 
-def test_four_examples_show_which_relation_is_meant(large):
-    with_examples, without = (
-        mean(measure.relation_shots(*large, name, shots, 60).value for name in RELATIONS) for shots in (4, 0)
-    )
+@pytest.mark.parametrize("names", [LISTS, tuple(RELATIONS)], ids=["lists", "all"])
+def test_four_examples_show_which_relation_is_meant(large, names):
+    with_examples, without = (mean(measure.relation_shots(*large, name, shots, 60).value for name in names) for shots in (4, 0))
     assert with_examples >= 0.90
     assert without <= with_examples - 0.30
+
+
+def test_four_examples_reach_what_only_prose_told(large):
+    assert mean(measure.relation_shots(*large, name, 4, prose_only=True).value for name in LISTS) >= 0.70
 
 
 def test_four_examples_that_name_the_task_reach_what_only_prose_told(large):

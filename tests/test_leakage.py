@@ -120,6 +120,7 @@ def test_an_unseen_agreement_is_found():
 def test_an_unseen_holder_is_found():
     thing = next(thing for thing in column("objects", "object") if held_out.story_is_unseen("Anna", thing))
     assert leaks.unseen_holders(Document("story", f"Anna had a {thing}. Now Anna has the {thing}.")) == {("Anna", thing)}
+    assert leaks.unseen_holders(Document("letter", f"Dear Anna, thank you for the {thing}.")) == {("Anna", thing)}
 
 
 def test_special_tokens_illnesses_and_labels_are_found():
