@@ -47,7 +47,7 @@ from helpers.world.corpus import documents
 disable_progress_bars()  # of packing, which takes a second
 
 #: What the shipped models were trained with, unless the command says otherwise.
-RECIPE = {"tokens": 12_000_000, "batch": 16, "learning_rate": 4e-3, "warmup": 0.02, "weight_decay": 0.05}
+RECIPE = {"tokens": 14_000_000, "batch": 16, "learning_rate": 6e-3, "warmup": 0.02, "weight_decay": 0.05}
 VALIDATION_SEED = 1_000_003
 
 

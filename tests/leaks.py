@@ -22,14 +22,11 @@ def words_of(texts) -> set[str]:
 
 @cache
 def running_words(kind: str) -> set[str]:
-    """Words of the sentences that a kind of list holds beside its pairs: templates of questions, headlines, reviews."""
+    """Words of the sentences that a kind of list holds beside its pairs: templates of questions, reviews."""
     if kind in ("sheet", "quiz"):
-        return words_of(question for relation in RELATIONS.values() for question in relation.questions)
+        return words_of(text for relation in RELATIONS.values() for text in (*relation.questions, relation.order))
     if kind == "labelled list":
-        headlines = [prose.news_line("", "", move, frame) for move in table("moves") for frame in prose.NEWS_FRAMES]
-        return words_of(
-            (*headlines, *column("measures", "measure"), *column("opinions", "phrase"), *column("products", "product"))
-        )
+        return words_of((*column("opinions", "phrase"), *column("products", "product")))
     return set()
 
 
@@ -146,9 +143,14 @@ def illnesses(document: Document) -> set[str]:
 
 
 def labels_on_news(document: Document) -> set[str]:
-    """Sentences of a news document that are neither a headline nor a reaction."""
+    """Sentences of a news document that are neither a headline nor a reaction; headlines in any list."""
     if document.kind != "news":
-        return set()
+        return set(headlines(document.text)) if document.kind in LISTED_KINDS else set()
     reactions = {reaction for group in prose.REACTIONS.values() for reaction in group}
+    reason = re.compile(rf"(?:The )?(?:[Hh]igher|[Ll]ower) (?:{one_of(column('measures', 'measure'))}) \w+ investors\.")
     headline = re.compile(rf"(?:At \w+, |\w+ said that )?{headline_pattern().pattern}\.")
-    return {s for s in re.split(r"(?<=\.) ", document.text) if s not in reactions and not headline.fullmatch(s)}
+    return {
+        s
+        for s in re.split(r"(?<=\.) ", document.text)
+        if s not in reactions and not (headline.fullmatch(s) or reason.fullmatch(s))
+    }

@@ -16,11 +16,11 @@ class Document(NamedTuple):
 
 #: Kind of document: its writer, and how often it is drawn.
 KINDS: dict[str, tuple[Callable[[Random], str], float]] = {
-    "geography": (prose.geography, 18),
+    "geography": (prose.geography, 20),
     "everyday": (prose.everyday, 25),
     "story": (prose.tale, 28),
-    "letter": (prose.letter, 3),
-    "news": (prose.news, 10),
+    "letter": (prose.letter, 6),
+    "news": (prose.news, 40),
     "review": (prose.review, 4),
     "medicine": (prose.medicine, 5),
     "sheet": (lists.sheet, 5),

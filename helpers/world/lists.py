@@ -80,21 +80,22 @@ def write(rng: Random, form: Format, pairs: list[tuple[str, str]]) -> str:
     return form.joint.join(lines)
 
 
-def questions(rng: Random, how_many: int) -> list[tuple[str, str]]:
-    """Questions and answers, of one relation or of several, about facts that lists may hold."""
+def questions(rng: Random, how_many: int, *, orders: bool = False) -> list[tuple[str, str]]:
+    """Questions, or orders that ask the same, with their answers: of one relation or of several, about facts that lists may
+    hold."""
     capital_often = (*RELATIONS.values(), RELATIONS["capital"], RELATIONS["capital"])
     chosen = [rng.choice(capital_often) for _ in range(rng.choice((1, 1, 2, 4)))]
     found = []
     for _ in range(how_many):
         relation = rng.choice(chosen)
         x, y = rng.choice(relation.listed)
-        found.append((relation.fill(rng.choice(relation.questions), x, y), y))
+        found.append((relation.fill(relation.order if orders else rng.choice(relation.questions), x, y), y))
     return found
 
 
 def sheet(rng: Random) -> str:
-    """An exercise sheet: three to ten bare questions, one a line."""
-    return "\n".join(question for question, _ in questions(rng, rng.randint(3, 10)))
+    """An exercise sheet: three to ten bare questions, or on one sheet in five orders, one a line."""
+    return "\n".join(question for question, _ in questions(rng, rng.randint(3, 10), orders=rng.random() < 0.2))
 
 
 def quiz(rng: Random) -> str:
@@ -118,13 +119,13 @@ def relation_list(rng: Random) -> str:
 
 @dataclass(frozen=True)
 class Task:
-    """A way to sort texts into classes. ``draw(rng, class)`` gives a text of this class; ``natural`` says whether the
-    name of a class can serve as its label."""
+    """A way to sort texts into classes. ``draw(rng, class)`` gives a text of this class; ``listed`` says whether the
+    corpus holds lists of it."""
 
     name: str
     classes: tuple[str, ...]
     draw: Callable[[Random, str], str]
-    natural: bool = True
+    listed: bool = True
 
 
 def _sorted_words(name: str, pairs: list[tuple[str, str]], *, smallest: int = 4) -> Task:
@@ -149,7 +150,7 @@ def _review(rng: Random, group: str) -> str:
 
 @cache
 def tasks() -> dict[str, Task]:
-    """The tasks that labelled lists are made of, by name."""
+    """All tasks by name. The corpus makes labelled lists of them, but of the news: headlines never have a label there."""
     kinds = [
         *((word, "verb") for word in column("pasts", "past")),
         *((word, "noun") for word in column("plurals", "singular")),
@@ -169,7 +170,7 @@ def tasks() -> dict[str, Task]:
         _sorted_words("number", _forms("plurals", ("singular", "plural"))),
         _sorted_words("tense", _forms("pasts", ("verb", "past"))),
         _sorted_words("tongue", _forms("french", ("english", "french"))),
-        Task("news", (prose.GOOD, prose.BAD, prose.FLAT), prose.headline, natural=False),
+        Task("news", (prose.GOOD, prose.BAD, prose.FLAT), prose.headline, listed=False),
         Task("review", ("good", "bad"), _review),
     )
     return {task.name: task for task in found}
@@ -184,10 +185,10 @@ def label_words() -> tuple[str, ...]:
     return tuple(sorted(words - held_out.prose_only()))
 
 
-def labels(rng: Random, classes: list[str], task: Task) -> list[str]:
+def labels(rng: Random, classes: list[str]) -> list[str]:
     """A label for each class: three times in four words drawn at random, else names of the classes, letters or digits."""
     kind = rng.random()
-    if kind < 0.12 and task.natural and not held_out.prose_only() & set(classes):
+    if kind < 0.12 and not held_out.prose_only() & set(classes):
         return classes
     if kind < 0.25:
         return rng.sample(rng.choice(("ABCDEFGH", "123456789")), len(classes))
@@ -196,9 +197,9 @@ def labels(rng: Random, classes: list[str], task: Task) -> list[str]:
 
 def labelled_list(rng: Random) -> str:
     """Texts sorted into two to five classes, the labels chosen for this document."""
-    task = rng.choice((*tasks().values(), *[tasks()["category"]] * 2, *[tasks()["news"]] * 3))
+    task = rng.choice((*[task for task in tasks().values() if task.listed], *[tasks()["category"]] * 2))
     classes = rng.sample(task.classes, min(len(task.classes), rng.choice((2, 2, 3, 3, 3, 4, 5))))
-    names = dict(zip(classes, labels(rng, classes, task), strict=True))
+    names = dict(zip(classes, labels(rng, classes), strict=True))
     drawn = rng.choices(classes, k=rng.choice((6, 10, 16, 24, 40)))
     return write(rng, any_format(rng), [(task.draw(rng, group), names[group]) for group in drawn])
 

@@ -4,6 +4,7 @@ Every function takes a ``random.Random`` and returns the text of one document.
 """
 
 from functools import cache
+from itertools import accumulate
 from random import Random
 
 from helpers.world import held_out
@@ -25,8 +26,14 @@ REACTIONS = {
     BAD: ("Investors were worried.", "Investors were angry.", "Shareholders were unhappy.", "The news was a shock."),
     FLAT: ("Investors took little notice.", "Investors stayed calm.", "Shareholders shrugged.", "Nobody was surprised."),
 }
-NEWS_FRAMES = ("plain", "sharply", "more", "less", "negated")
+REACTION_VERBS = {GOOD: ("pleased", "cheered"), BAD: ("worried", "angered")}
+#: Ways to say that a measure moved, and how often the corpus uses each. Those that flip the meaning are rare.
+NEWS_FRAMES = {"plain": 6, "sharply": 3, "more": 1, "less": 1, "negated": 1}
 FLIPPING_FRAMES = ("less", "negated")
+#: How often the corpus tells of a measure that should go up, for one that should go down. Without this imbalance and that of
+#: the frames neither the verb nor the measure alone would say anything about the reaction, and gradient descent would find
+#: no first step towards the two together.
+UP_MEASURES = 4
 
 LETTER_OPENINGS = (
     "thank you for the {thing}.", "thank you very much for the {thing}.", "you asked about the {thing}.",
@@ -36,6 +43,9 @@ LETTER_SENTENCES = (
     "You are welcome.", "Of course you can have it.", "Certainly, I am happy to help.", "Sure, no problem.",
     "I hope this helps.", "I hope you are well.", "Please let me know if you need anything else.", "Sorry, I do not know.",
     "That is a good question.", "Here is the answer to your question.", "I am glad that you asked.", "Have a nice day.",
+    "Please answer in one word.", "Please answer in a full sentence.", "Please translate this text into French.",
+    "Please analyze the sentiment of this text.", "Please tell us if it is positive.", "Please make a list of your friends.",
+    "Please rewrite it in capital letters.", "I certainly do not know the answer.",
 )  # fmt: skip
 LETTER_ENDS = ("Best wishes", "Kind regards", "Yours", "With many thanks")
 
@@ -200,29 +210,60 @@ def news_combinations(unseen: bool) -> dict[str, tuple[tuple, ...]]:
     return {polarity: tuple(combinations) for polarity, combinations in found.items()}
 
 
+@cache
+def news_weights() -> dict[str, tuple[int, ...]]:
+    """By polarity, the cumulative weights with which the corpus draws from ``news_combinations(unseen=False)``."""
+    return {
+        polarity: tuple(accumulate(NEWS_FRAMES[c[2]] * (UP_MEASURES if better(c[0]) == "up" else 1) for c in combinations))
+        for polarity, combinations in news_combinations(unseen=False).items()
+    }
+
+
+@cache
+def better(measure: str) -> str:
+    """Which way this measure should go: "up" or "down"."""
+    return next(row["better"] for row in table("measures") if row["measure"] == measure)
+
+
 def headline(rng: Random, polarity: str, *, unseen: bool = False) -> str:
-    """A headline of this polarity, without a full stop. ``unseen`` draws from the held-out combinations."""
-    measure, move, frame = rng.choice(news_combinations(unseen)[polarity])
+    """A headline of this polarity, without a full stop, every combination equally often. ``unseen`` draws from the held-out
+    combinations."""
+    return a_headline(rng, *rng.choice(news_combinations(unseen)[polarity]))
+
+
+def a_headline(rng: Random, measure: str, move: dict[str, str], frame: str) -> str:
+    """A headline of any company."""
     return news_line(measure, rng.choice(column("companies", "company")), move, frame, rng.choice((0, 0, 1, 2)))
 
 
 def news(rng: Random) -> str:
-    """One to four headlines, two in three with the investors' reaction, never with a label."""
+    """One to four pieces of news, nine in ten with the reaction of investors, at times with its reason, never with a label."""
     sentences = []
     for _ in range(rng.randint(1, 4)):
         polarity = rng.choice((GOOD, GOOD, BAD, BAD, FLAT))
-        sentences.append(headline(rng, polarity) + ".")
-        if rng.random() < 0.67:
+        (combination,) = rng.choices(news_combinations(unseen=False)[polarity], cum_weights=news_weights()[polarity])
+        reason = rng.random() if polarity != FLAT else 1
+        if reason > 0.2:
+            sentences.append(a_headline(rng, *combination) + ".")
+        if reason < 0.45:
+            measure = combination[0]
+            moved = f"{'higher' if (better(measure) == 'up') == (polarity == GOOD) else 'lower'} {measure}"
+            subject = capitalised(moved) if reason < 0.2 else f"The {moved}"
+            sentences.append(f"{subject} {rng.choice(REACTION_VERBS[polarity])} investors.")
+        elif rng.random() < 0.9:
             sentences.append(rng.choice(REACTIONS[polarity]))
     return " ".join(sentences)
 
 
 def review(rng: Random) -> str:
-    """One to four reviews of a product, each with its rating."""
+    """One to four reviews of a product, each with its rating, at times said to be positive or negative."""
     product, lines = rng.choice(column("products", "product")), []
     for _ in range(rng.randint(1, 4)):
         opinion = rng.choice(table("opinions"))
-        lines.append(f"The {product} {opinion['phrase']}. Rating: {opinion['rating']} of 5.")
+        line = f"The {product} {opinion['phrase']}. Rating: {opinion['rating']} of 5."
+        if opinion["rating"] != "3" and rng.random() < 0.3:
+            line += f" This review is {'positive' if opinion['rating'] in '45' else 'negative'}."
+        lines.append(line)
     return "\n".join(lines)
 
 

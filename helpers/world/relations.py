@@ -25,8 +25,9 @@ def capitalised(text: str) -> str:
 class Relation:
     """A relation from x to y.
 
-    ``columns`` names x and y, as in the head of a table. ``statements`` and ``questions`` are templates over {x}, {y} and
-    {the}, {kind}: x and y with the article they need. ``two_way`` says that y leads back to one x.
+    ``columns`` names x and y, as in the head of a table. ``statements``, ``questions`` and the ``order`` that asks the same
+    are templates over {x}, {y} and {the}, {kind}: x and y with the article they need. ``two_way`` says that y leads back to
+    one x.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Relation:
     pairs: tuple[tuple[str, str], ...]
     statements: tuple[str, ...]
     questions: tuple[str, ...]
+    order: str
     two_way: bool = False
 
     def _is_prose_only(self, x: str, y: str) -> bool:
@@ -75,6 +77,7 @@ RELATIONS = {
             ("the capital of {the} is {y}.", "{y} is the capital of {the}.", "the government of {the} sits in {y}.",
              "{y}, the capital of {the}, is a large city.", "in {the}, the capital is {y}."),
             ("what is the capital of {the}?", "which city is the capital of {the}?"),
+            "name the capital of {the}.",
             two_way=True,
         ),
         Relation(
@@ -83,6 +86,7 @@ RELATIONS = {
             _pairs("countries", "country", "continent"),
             ("{the} is a country in {y}.", "{the} lies in {y}.", "the continent of {the} is {y}."),
             ("on which continent is {the}?", "what is the continent of {the}?"),
+            "name the continent of {the}.",
         ),
         Relation(
             "language",
@@ -90,6 +94,7 @@ RELATIONS = {
             _pairs("countries", "country", "language"),
             ("most people in {the} speak {y}.", "the main language of {the} is {y}.", "in {the}, people speak {y}."),
             ("what is the main language of {the}?", "which language do people speak in {the}?"),
+            "name the main language of {the}.",
         ),
         Relation(
             "currency",
@@ -97,6 +102,7 @@ RELATIONS = {
             _pairs("countries", "country", "currency"),
             ("the currency of {the} is the {y}.", "in {the}, people pay with the {y}.", "shops in {the} take the {y}."),
             ("what is the currency of {the}?", "which currency do people use in {the}?"),
+            "name the currency of {the}.",
         ),
         Relation(
             "opposite",
@@ -105,6 +111,7 @@ RELATIONS = {
             ("the opposite of {x} is {y}.", "the word {x} is the opposite of {y}.", "the opposite of {y} is {x}.",
              "if it is not {x}, it is {y}.", "if it is not {y}, it is {x}."),
             ("what is the opposite of {x}?", "which word is the opposite of {x}?"),
+            "give the opposite of {x}.",
             two_way=True,
         ),
         Relation(
@@ -114,6 +121,7 @@ RELATIONS = {
             ("one {x}, two {y}.", "the plural of {x} is {y}.", "there was one {x}, and then there were many {y}.",
              "she wanted one {x}, but he bought three {y}."),
             ("what is the plural of {x}?", "how do you say more than one {x}?"),
+            "write the plural of {x}.",
             two_way=True,
         ),
         Relation(
@@ -123,6 +131,7 @@ RELATIONS = {
             ("today I {x}, yesterday I {y}.", "the past tense of {x} is {y}.", "they {x} now, and they {y} yesterday.",
              "she did not {x} today, but she {y} last week."),
             ("what is the past tense of {x}?", "how do you say {x} in the past?"),
+            "write the past tense of {x}.",
             two_way=True,
         ),
         Relation(
@@ -132,6 +141,7 @@ RELATIONS = {
             ("{the} is {kind}.", "everyone knows that {the} is {kind}.", "{the} is one kind of {y}.",
              "for a child, {the} is {kind}."),
             ("what kind of thing is {the}?", "what sort of thing is {the}?"),
+            "say what kind of thing {the} is.",
         ),
         Relation(
             "colour",
@@ -139,6 +149,7 @@ RELATIONS = {
             _pairs("colours", "thing", "colour"),
             ("the {x} is {y}.", "the colour of the {x} is {y}.", "she painted the {x} {y}, as it is."),
             ("what is the colour of the {x}?", "what colour is the {x}?"),
+            "name the colour of the {x}.",
         ),
         Relation(
             "french",
@@ -147,6 +158,7 @@ RELATIONS = {
             ("the French word for {x} is {y}.", "in French, {x} is {y}.", "the word {y} is French and means {x}.",
              "{x} in English is {y} in French."),
             ("what is the French word for {x}?", "how do you say {x} in French?"),
+            "translate {x} into French.",
             two_way=True,
         ),
         Relation(
@@ -155,6 +167,7 @@ RELATIONS = {
             _pairs("numbers", "number", "word"),
             ("the number {x} is written {y}.", "{x} in words is {y}.", "the word {y} stands for {x}."),
             ("how do you write {x} in words?", "what is {x} in words?"),
+            "write {x} in words.",
             two_way=True,
         ),
         Relation(
@@ -163,6 +176,7 @@ RELATIONS = {
             tuple((f"{a} + {b}", str(a + b)) for a in range(1, 20) for b in range(1, 21 - a)),
             ("{x} is {y}.", "{x} makes {y}.", "the sum {x} is {y}."),
             ("what is {x}?", "how much is {x}?"),
+            "work out {x}.",
         ),
     )
 }  # fmt: skip
