@@ -412,7 +412,7 @@ def run(options: argparse.Namespace) -> None:
     tokens = round(token_count(blocks) * epochs)
     print(f"{tokens:,} tokens; {machine()}")
     folder = run_folder(out, options, tokens)
-    dtype = getattr(torch, json.loads((folder / "settings.json").read_text())["dtype"])
+    dtype = getattr(torch, settings_of(folder)["dtype"])
     start = time.perf_counter()
     trainer = pretrain(
         options.size, blocks, tokenizer, folder, seed=options.seed, batch=options.batch, epochs=epochs,
@@ -452,7 +452,7 @@ def run_folder(out: Path, options: argparse.Namespace, tokens: int) -> Path:
     if options.resume:
         if not checkpoints(folder):
             raise CourseError(f"{folder}: no checkpoint to resume from; run the command without --resume")
-        found = json.loads((folder / "settings.json").read_text())
+        found = settings_of(folder)
         if found | settings != found:
             raise CourseError(f"{folder}: holds a run of other settings; repeat its options, or run without --resume")
         return folder
@@ -460,6 +460,15 @@ def run_folder(out: Path, options: argparse.Namespace, tokens: int) -> Path:
     with models.replacing(folder) as beside:
         (beside / "settings.json").write_text(json.dumps(settings | {"dtype": str(fastest_dtype()).removeprefix("torch.")}))
     return folder
+
+
+def settings_of(folder: Path) -> dict:
+    """What the run in this folder was started with. Raises CourseError, naming the file, where it cannot be read."""
+    file = folder / "settings.json"
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise CourseError(f"{file}: damaged or missing ({error}); run the command without --resume") from None
 
 
 if __name__ == "__main__":

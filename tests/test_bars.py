@@ -14,9 +14,9 @@ LISTS = ("capital", "language", "continent", "category", "colour", "number", "pl
 
 @pytest.fixture(scope="module", params=["category", "continent"])
 def labels(request, small, large):
-    """Rates of fresh labels by task: {(model, shots): rate}."""
-    asked = [("large", large, 0), ("large", large, 8), ("large", large, 16), ("small", small, 8)]
-    return {(name, shots): measure.fresh_labels(*model, request.param, shots) for name, model, shots in asked}
+    """Rates of fresh labels by task: {(model, shots): rate}. A prompt without examples is short: there are more of them."""
+    asked = [("large", large, 0, 1000), ("large", large, 8, 200), ("large", large, 16, 200), ("small", small, 8, 200)]
+    return {(name, shots): measure.fresh_labels(*model, request.param, shots, many) for name, model, shots, many in asked}
 
 
 def test_without_examples_fresh_labels_are_at_chance(labels):

@@ -254,6 +254,16 @@ def test_resuming_without_a_run_is_refused(quick, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("text", ["", '{"size": "sm'])
+def test_damaged_settings_of_a_run_are_refused_by_name(quick, tmp_path, text):
+    settings = tmp_path / ".m.run" / "settings.json"
+    (tmp_path / ".m.run" / "checkpoint-4").mkdir(parents=True)
+    settings.write_text(text)
+    assert str(settings) in refused(*SETTINGS, "--out", tmp_path / "m", "--resume")
+    settings.unlink()
+    assert str(settings) in refused(*SETTINGS, "--out", tmp_path / "m", "--resume")
+
+
 @pytest.fixture(scope="module")
 def saved(blocks, tokenizer, tmp_path_factory):
     """The folder of a run with a checkpoint."""

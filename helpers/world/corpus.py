@@ -22,7 +22,7 @@ KINDS: dict[str, tuple[Callable[[Random], str], float]] = {
     "letter": (prose.letter, 6),
     "news": (prose.news, 40),
     "review": (prose.review, 4),
-    "medicine": (prose.medicine, 5),
+    "medicine": (prose.medicine, 6),
     "sheet": (lists.sheet, 5),
     "quiz": (lists.quiz, 6),
     "relation list": (lists.relation_list, 12),

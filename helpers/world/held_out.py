@@ -15,7 +15,7 @@ RESERVED_LABELS = (
     "rope", "stone", "shell", "feather", "needle", "button", "letter", "map", "ticket", "coin", "doll", "library",
 )  # fmt: skip
 
-#: Ways to write a pair that no document uses. Their signs are known: the tilde from the last line of some stories, the
+#: Ways to write a pair that no document uses. Their signs are known: the tilde from the titles of some stories, the
 #: others one by one.
 RESERVED_FORMATS = ("{x} ~ {y}", "{x} ~> {y}", "{x} := {y}")
 
