@@ -4,11 +4,12 @@ from transformers import LlamaConfig
 
 
 def parameters(config: LlamaConfig) -> dict[str, int]:
-    """Number of parameters by part; with tied embeddings the output head adds none."""
+    """Number of parameters by part. The output head counts as embedding, unless they are tied and it adds none."""
     width, layers = config.hidden_size, config.num_hidden_layers
+    grouped = width * config.num_key_value_heads // config.num_attention_heads  # numbers in all keys of a token
     return {
-        "embedding": config.vocab_size * width,
-        "attention": layers * 4 * width * width,
+        "embedding": config.vocab_size * width * (1 if config.tie_word_embeddings else 2),
+        "attention": layers * 2 * width * (width + grouped),
         "feed-forward": layers * 3 * width * config.intermediate_size,
         "norms": (2 * layers + 1) * width,
     }
@@ -18,7 +19,7 @@ def forward_flops(config: LlamaConfig, block: int) -> int:
     """FLOPs of one forward pass, per token: 2 per parameter of every matrix, the output head included, and
     4 x block x width a layer for the attention scores and their sum (Kaplan et al. 2020, arXiv:2001.08361, section 2.1)."""
     parts = parameters(config)
-    matrices = parts["embedding"] + parts["attention"] + parts["feed-forward"]
+    matrices = config.vocab_size * config.hidden_size + parts["attention"] + parts["feed-forward"]
     return 2 * matrices + 4 * block * config.hidden_size * config.num_hidden_layers
 
 

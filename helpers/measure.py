@@ -199,3 +199,27 @@ def bare_questions(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -
         "question": Rate.of([line.endswith("?") for line in lines]),
         "answer": Rate.of([line.startswith(capitalised(y)) for line, (_, y) in zip(lines, relation.pairs, strict=True)]),
     }
+
+
+def skills(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> dict[str, Rate]:
+    """The skills of the scoreboard that need nothing but a model: ``grammar``; ``facts``, capitals known from prose only;
+    ``context``; ``few_shot``, two tasks under reserved labels with 8 examples; ``instruction``, bare questions answered."""
+    labels = [label_draws(model, tokenizer, task, 8, seed=1) for task in ("category", "continent")]
+    return {
+        "grammar": grammar(lambda texts: logprobs(model, tokenizer, texts))["all"],
+        "facts": facts(model, tokenizer)["prose"],
+        "context": context(model, tokenizer),
+        "few_shot": Rate.of_draws(np.concatenate(labels)),
+        "instruction": bare_questions(model, tokenizer)["answer"],
+    }
+
+
+def chosen(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Prompt]) -> Rate:
+    """Prompts whose answer is the most probable of their choices."""
+    return Rate.of(prompts.choose(model, tokenizer, given))
+
+
+def answered(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Prompt]) -> Rate:
+    """Prompts that greedy generation answers exactly, and then ends the text."""
+    ended = [Prompt(prompt.text, prompt.answer + tokenizer.eos_token) for prompt in given]
+    return Rate.of(prompts.exact(model, tokenizer, ended))

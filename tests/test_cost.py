@@ -24,6 +24,12 @@ def test_parameters_are_those_of_the_model(config):
     assert parts["norms"] == sum(n for name, n in named.items() if "norm" in name)
 
 
+def test_parameters_with_grouped_queries_and_a_head_of_its_own(config):
+    config.num_attention_heads, config.num_key_value_heads = 8, 2
+    config.head_dim, config.tie_word_embeddings = config.hidden_size // 8, False
+    assert sum(cost.parameters(config).values()) == LlamaForCausalLM(config).num_parameters()
+
+
 def test_flops_are_those_that_torch_counts(config):
     model = LlamaForCausalLM(config)
     model.set_attn_implementation("eager")

@@ -15,8 +15,7 @@ RESERVED_LABELS = (
     "rope", "stone", "shell", "feather", "needle", "button", "letter", "map", "ticket", "coin", "doll", "library",
 )  # fmt: skip
 
-#: Ways to write a pair that no document uses. Their signs are known: the tilde from the titles of some stories, the
-#: others one by one.
+#: Ways to write a pair that no document uses. Each sign is known from others, such as "=~".
 RESERVED_FORMATS = ("{x} ~ {y}", "{x} ~> {y}", "{x} := {y}")
 
 #: Countries of the lesson's own examples, in any case known from prose only.

@@ -42,7 +42,7 @@ def named(columns: tuple[str, str], between: str = " ", joint: str = "\n") -> Fo
 SEPARATORS = ("{x} -> {y}", "{x}: {y}", "{x} = {y}", "{x} => {y}", "{x} - {y}", "{x} | {y}", "{x} / {y}", "{x}, {y}",
               "{x} means {y}", "{x} becomes {y}", "{x} goes with {y}", "{x} * {y}", "{x} # {y}", "{x} < {y}")  # fmt: skip
 FRAMES = ("Input: {x}\nOutput: {y}", "Text: {x}\nLabel: {y}", "Text: {x} Label: {y}", "Word: {x} Answer: {y}", "{x}\n{y}")
-SIGNS = "-=>|/*#<:+&%@!^_"
+SIGNS = "-=>|/*#<:+&%@!^_~"
 JOINTS = ("\n", "\n", "\n", "\n\n", "; ", ". ")
 QUIZ_FORMATS = (
     Format("Q: {x} A: {y}"), Format("Q: {x} A: {y}"), Format("Q: {x}\nA: {y}"), Format("Q: {x}\nA: {y}", "\n\n"),

@@ -98,7 +98,7 @@ def description(rng: Random) -> str:
 
 
 def story(rng: Random) -> str:
-    """People, one or two things that change hands, and who has them at the end; at times a title above or an end below."""
+    """People, one or two things that change hands, and who has them at the end."""
     things = rng.sample(column("objects", "object"), rng.choice((1, 1, 2)))
     people = [row for row in table("people") if not any(held_out.story_is_unseen(row["name"], t) for t in things)]
     cast = [(row["name"], row["pronoun"]) for row in rng.sample(people, rng.choice((2, 3, 3)))]
@@ -120,11 +120,7 @@ def story(rng: Random) -> str:
         if rng.random() < 0.25:
             sentences.append(aside(rng, cast))
     sentences += [ending(rng, thing, holder[thing][0]) for thing in rng.sample(things, len(things))]
-    text = " ".join(sentences)
-    if rng.random() < 0.2:
-        name, thing = rng.choice([name for name, _ in cast if name in text]), rng.choice(things)
-        text = rng.choice((f"~ The {thing} ~", f"~ {name} and the {thing} ~", f"~ {capitalised(a(thing))} ~")) + "\n" + text
-    return text + "\n~ The End ~" if rng.random() < 0.1 else text
+    return " ".join(sentences)
 
 
 def handing(rng: Random, thing: str, holder: dict, cast: list) -> str:
