@@ -132,3 +132,7 @@ def test_special_tokens_illnesses_and_labels_are_found():
         "This is good."
     }
     assert leaks.labels_on_news(Document("news", f"{line} good."))
+    assert leaks.labels_on_news(Document("labelled list", f"apple -> red\n{line} -> red"))
+    assert not leaks.labels_on_news(
+        Document("news", f"{line}. The higher costs worried investors. Lower sales angered investors.")
+    )

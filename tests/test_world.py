@@ -1,10 +1,12 @@
 """The facts are complete and clean, and the documents made of them are what the generator promises."""
 
+import re
 import time
 from collections import Counter
 from itertools import islice
 from random import Random
 
+import leaks
 import pytest
 
 from helpers import models
@@ -258,3 +260,48 @@ def test_a_class_keeps_its_label_inside_one_document(monkeypatch):
         assert len({group for group, _ in names}) == len({y for _, y in names}) == len(names)
         labels |= names
     assert len(labels) > 100  # drawn anew for each document
+
+
+@pytest.fixture(scope="module")
+def sample_of_news():
+    rng = Random(0)
+    return [prose.news(rng) for _ in range(3000)]
+
+
+def test_reactions_to_news_follow_the_polarity(sample_of_news):
+    told = 0
+    for text in sample_of_news:
+        for line, reaction in re.findall(
+            r"([^.]+)\. (Investors were pleased|Investors were worried|Investors stayed calm)\.", text
+        ):
+            ((measure, base, frame),) = leaks.headlines(line.strip())
+            direction = next(row["direction"] for row in table("moves") if row["base"] == base)
+            polarity = prose.news_polarity(prose.better(measure), direction, frame)
+            assert reaction in prose.REACTIONS[polarity], line
+            told += 1
+    assert told > 500
+
+
+def test_reasons_of_reactions_follow_the_polarity(sample_of_news):
+    found = re.findall(r"\b([Hh]igher|[Ll]ower) (\w+) (\w+) investors\.", " ".join(sample_of_news))
+    assert len(found) > 500
+    for change, measure, verb in found:
+        good = (change.lower() == "higher") == (prose.better(measure) == "up")
+        assert verb in prose.REACTION_VERBS[prose.GOOD if good else prose.BAD]
+
+
+def test_verb_and_measure_alone_say_something_about_the_reaction_but_not_all(sample_of_news):
+    """Without the imbalance of measures and frames nothing would be learned; see UP_MEASURES."""
+    found = [headline for text in sample_of_news for headline in leaks.headlines(text)]
+    moves = {row["base"]: row["direction"] for row in table("moves")}
+    moved = [(prose.better(measure), moves[base], frame) for measure, base, frame in found if moves[base] != "flat"]
+    assert 0.7 < sum(better == "up" for better, *_ in moved) / len(moved) < 0.9
+    assert 0.1 < sum(frame in prose.FLIPPING_FRAMES for *_, frame in moved) / len(moved) < 0.25
+    assert 0.4 < sum(prose.news_polarity(*m) == prose.GOOD for m in moved) / len(moved) < 0.6
+
+
+@pytest.mark.parametrize("relation", RELATIONS.values(), ids=lambda relation: relation.name)
+def test_an_order_asks_what_the_questions_ask(relation):
+    x, y = relation.listed[0]
+    order = relation.fill(relation.order, x, y)
+    assert x in order and y not in order.split(x)[0] and order.endswith(".") and order[0].isupper()
