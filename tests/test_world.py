@@ -269,11 +269,9 @@ def sample_of_news():
 
 
 def test_reactions_to_news_follow_the_polarity(sample_of_news):
-    told = 0
+    told, pattern = 0, re.compile(r"([^.]+)\. (Investors (?:were pleased|were worried|stayed calm)\.)")
     for text in sample_of_news:
-        for line, reaction in re.findall(
-            r"([^.]+)\. (Investors were pleased|Investors were worried|Investors stayed calm)\.", text
-        ):
+        for line, reaction in pattern.findall(text):
             ((measure, base, frame),) = leaks.headlines(line.strip())
             direction = next(row["direction"] for row in table("moves") if row["base"] == base)
             polarity = prose.news_polarity(prose.better(measure), direction, frame)
