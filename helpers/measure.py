@@ -212,14 +212,3 @@ def skills(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> dict[s
         "few_shot": Rate.of_draws(np.concatenate(labels)),
         "instruction": bare_questions(model, tokenizer)["answer"],
     }
-
-
-def chosen(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Prompt]) -> Rate:
-    """Prompts whose answer is the most probable of their choices."""
-    return Rate.of(prompts.choose(model, tokenizer, given))
-
-
-def answered(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Prompt]) -> Rate:
-    """Prompts that greedy generation answers exactly, and then ends the text."""
-    ended = [Prompt(prompt.text, prompt.answer + tokenizer.eos_token) for prompt in given]
-    return Rate.of(prompts.exact(model, tokenizer, ended))

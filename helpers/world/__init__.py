@@ -3,7 +3,7 @@
     facts       reads ``facts/*.csv``
     held_out    what the corpus, or a part of it, never holds
     relations   facts as relations: statements, questions, pairs
-    prose       geography, everyday knowledge, stories, news, reviews, medicine
+    prose       geography, everyday knowledge, stories, letters, news, reviews, medicine
     lists       exercise sheets, quizzes, lists of pairs
     corpus      all of them, mixed
 
