@@ -11,9 +11,14 @@ Read them bottom up; each module imports only from those above it in this list:
     ngram       n-gram baselines
     prompts     few-shot prompts, scored by likelihood or by generation
     measure     grammar, facts, context, few-shot, instruction: rates with intervals
+    demonstrations  sentiment of news and medical questions, to finetune on and to be tested on
+    instructions    tasks as a user would put them, in several forms
+    chat        the chat template, replies, and how they followed instructions
     scoreboard  the table that grows through the course
     muon        an optimizer
     pretrain    the training run (also a command: ``python -m helpers.pretrain --help``)
+    finetune    supervised finetuning, of all parameters or of LoRA adapters
+    stages      finished models, loaded or trained
     plots       figures
 """
 
@@ -23,4 +28,5 @@ import warnings
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 if os.environ.get("COURSE_PROFILE", "tiny") == "tiny":
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing of this profile comes from a network
+warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")  # what peft 0.21 calls
 warnings.filterwarnings("ignore", message="IProgress not found")  # without ipywidgets, progress bars are text

@@ -95,6 +95,16 @@ def logprobs(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: 
     return [s.logprob for s in prompts.score(model, tokenizer, [("", text) for text in texts])]
 
 
+def chosen(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Prompt]) -> Rate:
+    """Prompts whose answer is the most probable of their choices."""
+    return Rate.of(prompts.choose(model, tokenizer, given))
+
+
+def answered(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Prompt]) -> Rate:
+    """Prompts that greedy generation answers exactly, and ends there with end-of-text, as finetuned models do."""
+    return Rate.of(prompts.exact(model, tokenizer, [Prompt(p.text, p.answer + tokenizer.eos_token) for p in given]))
+
+
 def quiz_prompts(name: str, *, prose_only: bool, form: Format = QUIZ) -> list[Prompt]:
     """One question for each pair of a relation, in the form of an answered quiz. The answer includes its line's end."""
     relation = RELATIONS[name]
@@ -105,11 +115,17 @@ def quiz_prompts(name: str, *, prose_only: bool, form: Format = QUIZ) -> list[Pr
 
 
 def facts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, name: str = "capital") -> dict[str, Rate]:
-    """Quiz questions answered exactly: ``quizzes`` for facts that quizzes held, ``prose`` for those known from prose only."""
-    return {
-        kind: Rate.of(prompts.exact(model, tokenizer, quiz_prompts(name, prose_only=kind == "prose")))
-        for kind in ("quizzes", "prose")
-    }
+    """Quiz questions answered exactly: ``quizzes`` for facts that quizzes held, ``prose`` for those known from prose only.
+
+    Behind the answer the line may end, as in a quiz, or the text, as finetuned models end it.
+    """
+    found = {}
+    for kind in ("quizzes", "prose"):
+        lines = quiz_prompts(name, prose_only=kind == "prose")
+        texts = [Prompt(p.text, p.answer.removesuffix("\n") + tokenizer.eos_token) for p in lines]
+        ended = (prompts.exact(model, tokenizer, lines), prompts.exact(model, tokenizer, texts))
+        found[kind] = Rate.of([any(either) for either in zip(*ended, strict=True)])
+    return found
 
 
 def context_prompts(how_many: int, seed: int = 0) -> list[Prompt]:

@@ -113,17 +113,23 @@ class replacing:  # noqa: N801 (reads as a verb in ``with replacing(folder) as b
 
     def __enter__(self) -> Path:
         shutil.rmtree(self.beside, ignore_errors=True)
-        self.beside.mkdir(parents=True)
+        try:
+            self.beside.mkdir(parents=True)
+        except OSError as error:
+            self._fail(error)
         return self.beside
 
     def __exit__(self, kind, error, trace) -> None:
         if error is not None:
             shutil.rmtree(self.beside, ignore_errors=True)
             if isinstance(error, OSError | SafetensorError):
-                raise CourseError(f"{self.folder}: cannot be written ({error}); free some disk space and try again")
+                self._fail(error)
             return
         remove(self.folder)
         self.beside.rename(self.folder)
+
+    def _fail(self, error: Exception) -> None:
+        raise CourseError(f"{self.folder}: cannot be written ({error}); free some disk space and try again")
 
 
 def remove(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 import time
 from collections.abc import Mapping, Sequence
+from html import escape
 
 import matplotlib.pyplot as plt
 from IPython.display import HTML, DisplayHandle, Image, display
@@ -64,11 +65,9 @@ def rates(ax: plt.Axes, x: Sequence[float], series: Mapping[str, Sequence[Rate]]
 
 def table(rows: Sequence[Mapping[str, object]], caption: str = "") -> HTML:
     """Rows of equal keys as a small table; numbers keep the form they come in."""
-    heads = "".join(f"<th style='text-align:left'>{key}</th>" for key in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td style='text-align:left;white-space:pre-wrap'>{v}</td>" for v in row.values()) + "</tr>"
-        for row in rows
-    )
+    heads = "".join(f"<th style='text-align:left'>{escape(key)}</th>" for key in rows[0])
+    cell = "<td style='text-align:left;white-space:pre-wrap'>{}</td>"
+    body = "".join("<tr>" + "".join(cell.format(escape(str(v))) for v in row.values()) + "</tr>" for row in rows)
     title = f"<caption style='text-align:left'>{caption}</caption>" if caption else ""
     return HTML(f"<table>{title}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>")
 

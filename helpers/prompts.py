@@ -1,5 +1,6 @@
 """Few-shot prompts, and how a model is asked: by likelihood of a continuation, or by generation."""
 
+import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -171,6 +172,7 @@ def generate(
     *,
     max_new_tokens: int = 24,
     batch: int = 64,
+    skip_special_tokens: bool = True,
     **sampling,
 ) -> list[str]:
     """What the model writes after each text, greedily unless ``sampling`` says otherwise (as for ``model.generate``)."""
@@ -179,9 +181,12 @@ def generate(
         part = [tokenizer.bos_token + text for text in texts[begin : begin + batch]]
         inputs = tokenizer(part, return_tensors="pt", padding=True, padding_side="left").to(model.device)
         inputs.pop("token_type_ids", None)
-        options = {"do_sample": False} | sampling
-        written = model.generate(**inputs, max_new_tokens=max_new_tokens, pad_token_id=tokenizer.pad_token_id, **options)
-        for row, text in zip(written, part, strict=True):
-            whole = tokenizer.decode([t for t in row.tolist() if t != tokenizer.pad_token_id], skip_special_tokens=True)
-            found.append(whole[len(text) - len(tokenizer.bos_token) :])
+        ends = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+        written = model.generate(**inputs, max_new_tokens=max_new_tokens, **ends, **{"do_sample": False} | sampling)
+        for row, text in zip(written.tolist(), part, strict=True):
+            whole = tokenizer.decode([token for token in row if token != tokenizer.pad_token_id])
+            rest = whole[len(text) :]
+            if skip_special_tokens:
+                rest = re.sub("|".join(map(re.escape, tokenizer.all_special_tokens)), "", rest)
+            found.append(rest)
     return found

@@ -21,6 +21,11 @@ def small():
 
 
 @pytest.fixture(scope="session")
+def medium():
+    return models.load("medium")
+
+
+@pytest.fixture(scope="session")
 def large():
     return models.load("large")
 

@@ -4,6 +4,7 @@ A choice is made by a checksum of the words themselves (CRC-32), never by their 
 CSV moves no other row in or out. ``tests/test_leakage.py`` proves on a generated corpus that nothing leaked.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from zlib import crc32
 
@@ -56,6 +57,11 @@ def news_is_unseen(measure: str, verb: str, frame: str) -> bool:
     return _chosen("news", measure, verb, frame, one_in=5)
 
 
+def news_is_undemonstrated(measure: str, verb: str, frame: str) -> bool:
+    """Whether no demonstration says that a measure moved in this way, though the corpus does: one in ten, for validation."""
+    return _chosen("validation", measure, verb, frame, one_in=10)
+
+
 def grammar_is_unseen(first: str, second: str) -> bool:
     """Whether two words are never joined by agreement (a noun and its distractor, a noun and its adjective, a name
     and its verb): one in five."""
@@ -70,3 +76,17 @@ def story_is_unseen(name: str, thing: str) -> bool:
 def illness_is_unasked(illness: str) -> bool:
     """Whether finetuning never asks about this illness: one in three. (Pretraining asks about none.)"""
     return _chosen("illness", illness, one_in=3)
+
+
+#: Tasks that no demonstration of an instruction holds. Quizzes of the corpus ask for opposites; the other is asked nowhere.
+UNDEMONSTRATED_TASKS = ("opposite", "sentence in the plural")
+
+
+def is_undemonstrated(word: str) -> bool:
+    """Whether no demonstration of an instruction is about this word or phrase: one in three, and the lesson's own countries."""
+    return word in PROSE_ONLY_COUNTRIES or _chosen("demonstration", word, one_in=3)
+
+
+def undemonstrated_forms(task: str, forms: Sequence[str]) -> tuple[str, ...]:
+    """The two forms of answer in which no demonstration gives this task. The first of its forms is always shown."""
+    return tuple(sorted(forms[1:], key=lambda form: crc32(f"form/{task}/{form}".encode()))[:2])

@@ -1,0 +1,86 @@
+"""Supervised finetuning (SFT) through trl's SFTTrainer: of all parameters, or of LoRA adapters through peft."""
+
+import tempfile
+from collections.abc import Sequence
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from helpers.pretrain import ProgressBar, fastest_dtype, keep_memory
+from helpers.prompts import Prompt
+
+
+def row(demonstration: Prompt, tokenizer: PreTrainedTokenizerFast) -> dict:
+    """A demonstration in trl's prompt-completion format: as a conversation where the tokenizer has a chat template."""
+    if tokenizer.chat_template is None:
+        return {"prompt": tokenizer.bos_token + demonstration.text, "completion": demonstration.answer}
+    return {
+        "prompt": [{"role": "user", "content": demonstration.text}],
+        "completion": [{"role": "assistant", "content": demonstration.answer}],
+    }
+
+
+def lora(r: int = 8, **options) -> LoraConfig:
+    """LoRA of rank r on every matrix inside the layers, scaled by alpha / r = 2, unless ``options`` say otherwise."""
+    return LoraConfig(**{"r": r, "lora_alpha": 2 * r, "target_modules": "all-linear", "task_type": "CAUSAL_LM"} | options)
+
+
+def sft(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    demonstrations: Sequence[Prompt],
+    *,
+    learning_rate: float,
+    epochs: float = 3,
+    batch: int = 32,
+    lora: LoraConfig | None = None,
+    seed: int = 0,
+    callbacks: Sequence[TrainerCallback] = (),
+    progress: bool = True,
+) -> SFTTrainer:
+    """Trains the model on ``text + answer + end of text`` of each demonstration; only the answer and its end are in the loss.
+
+    Without ``lora`` the model itself is changed. With it, ``trainer.model`` is a ``PeftModel`` around it and only the adapter
+    is. Returns the trainer; losses are in ``trainer.state.log_history``.
+    """
+    keep_memory()
+    data = Dataset.from_list([row(p, tokenizer) for p in demonstrations])
+    on_gpu = torch.cuda.is_available()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = SFTConfig(
+            output_dir=folder,
+            num_train_epochs=epochs,
+            per_device_train_batch_size=batch,
+            learning_rate=learning_rate,
+            lr_scheduler_type="linear",
+            warmup_steps=0.05,
+            weight_decay=0.0,
+            seed=seed,
+            data_seed=seed,
+            use_cpu=not on_gpu,
+            bf16=fastest_dtype() == torch.bfloat16,
+            activation_checkpointing=False,
+            dataloader_pin_memory=False,
+            logging_steps=5,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        )
+        trainer = SFTTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=data,
+            processing_class=tokenizer,
+            peft_config=lora,
+            callbacks=list(callbacks),
+        )
+        trainer.remove_callback(PrinterCallback)
+        if progress:
+            trainer.add_callback(ProgressBar)
+        trainer.train()
+    # The trainer leaves its mixed precision on the model; outside it, everything computes in float32.
+    trainer.model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()
+    return trainer

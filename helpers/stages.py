@@ -1,0 +1,133 @@
+"""Stages of the course: a model that one notebook finishes and another goes on with, kept in the folder of artifacts.
+
+No notebook needs another to have been run: a stage that is not there, not whole, or made from something else is trained anew.
+"""
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from peft import PeftModel
+from safetensors import SafetensorError
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from helpers import chat, demonstrations, finetune, instructions, models
+from helpers.errors import CourseError
+from helpers.prompts import Prompt
+from helpers.scoreboard import ARTIFACTS
+
+#: How the stages are made. Settings were chosen on validation parts; ``seconds`` is about how long two cores take.
+RECIPES = {
+    "finetuned": {"examples": 3000, "learning_rate": 5e-4, "epochs": 3, "batch": 16, "seconds": 25},
+    "lora": {"examples": 3000, "learning_rate": 1e-3, "epochs": 4, "batch": 16, "r": 8, "seconds": 35},
+    "instruct": {"examples": 8192, "learning_rate": 3e-3, "epochs": 1, "batch": 16, "r": 16, "seconds": 50},
+}
+
+
+def sft_settings(name: str) -> dict[str, object]:
+    """What ``finetune.sft`` takes of a recipe."""
+    return {key: value for key, value in RECIPES[name].items() if key not in ("examples", "r", "seconds")}
+
+
+def finetuned(base: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> PreTrainedModel:
+    """The base, all of its parameters finetuned on the sentiment of company news."""
+    return sft_stage("finetuned", base, tokenizer, demonstrations.sentiment, seed)
+
+
+def lora(base: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> PreTrainedModel:
+    """The base with a LoRA adapter finetuned on the sentiment of company news."""
+    return sft_stage("lora", base, tokenizer, demonstrations.sentiment, seed)
+
+
+def instruct(
+    base: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The base with a LoRA adapter finetuned to follow instructions, and its tokenizer for chat."""
+    chat_base, chat_tokenizer = chat.for_chat(base, tokenizer)
+    return sft_stage("instruct", chat_base, chat_tokenizer, instructions.demonstrations, seed), chat_tokenizer
+
+
+def sft_stage(
+    name: str,
+    base: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    draw: Callable[[int, int], list[Prompt]],
+    seed: int,
+) -> PreTrainedModel:
+    """The stage of this name by its recipe, on ``draw(examples, seed)``."""
+    recipe = RECIPES[name]
+    lora = finetune.lora(recipe["r"]) if "r" in recipe else None
+
+    def train() -> PreTrainedModel:
+        given = draw(recipe["examples"], seed)
+        return finetune.sft(copy.deepcopy(base), tokenizer, given, lora=lora, seed=seed, **sft_settings(name)).model
+
+    return load_or_train(name, base, tokenizer, train, seconds=recipe["seconds"], settings=recipe | {"seed": seed})
+
+
+def load_or_train(
+    name: str,
+    base: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    train: Callable[[], PreTrainedModel],
+    *,
+    seconds: float,
+    settings: Mapping[str, object],
+    folder: Path = ARTIFACTS,
+) -> PreTrainedModel:
+    """The stage of this name, in evaluation mode: loaded if an earlier run left it, else made by ``train()`` and saved.
+
+    ``base`` is the model that ``train`` starts from, ``settings`` what else it depends on: if either has changed the stage is
+    trained anew. ``seconds``, about how long that takes, is announced. Of a LoRA model only the adapter is kept, of any other
+    all weights, in float16.
+    """
+    place, recipe = folder / name, {"base": fingerprint(base), "settings": dict(settings)}
+    try:
+        return load(place, base, recipe)
+    except CourseError as error:
+        print(f"{error}; training it now, about {seconds:.0f} s on two cores")
+    model = train().eval()
+    try:
+        save(model, tokenizer, place, recipe)
+    except CourseError as error:
+        print(error)  # the model is good all the same
+    return model
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, place: Path, recipe: Mapping[str, object]) -> None:
+    """A finished stage into its folder, whole or not at all."""
+    with models.replacing(place) as beside:
+        if isinstance(model, PeftModel):
+            model.save_pretrained(beside / "model")
+        else:
+            models.save(model, tokenizer, beside / "model", f"Stage {place.name!r} of the course.\n")
+        (beside / "stage.json").write_text(json.dumps(recipe))
+
+
+def load(place: Path, base: PreTrainedModel, recipe: Mapping[str, object]) -> PreTrainedModel:
+    """A finished stage. Raises CourseError if there is none, if it is damaged, or if it was made by another recipe."""
+    if not place.exists():
+        raise CourseError(f"stage {place.name!r} is not there yet")
+    try:
+        made_by = json.loads((place / "stage.json").read_text())
+        if (place / "model" / "adapter_config.json").exists():
+            model = PeftModel.from_pretrained(copy.deepcopy(base), place / "model").eval()
+        else:
+            model = models.load(place / "model")[0]
+    except (CourseError, OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CourseError(f"stage {place.name!r} is damaged ({reason})") from None
+    if made_by != recipe:
+        raise CourseError(f"stage {place.name!r} was made from another base or with other settings")
+    return model
+
+
+def fingerprint(model: PreTrainedModel) -> str:
+    """A checksum of a model's weights."""
+    found = sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()

@@ -1,0 +1,65 @@
+"""Demonstrations show what finetuning may see, and the tests hold what it must not."""
+
+import leaks
+import pytest
+
+from helpers import demonstrations
+from helpers.world import held_out
+from helpers.world.facts import column
+
+
+def headlines(prompts):
+    return {found for prompt in prompts for found in leaks.headlines(prompt.text)}
+
+
+def of_part(combination):
+    """The part that a combination belongs to."""
+    if held_out.news_is_unseen(*combination):
+        return "test"
+    return "validation" if held_out.news_is_undemonstrated(*combination) else "training"
+
+
+@pytest.mark.parametrize("part", demonstrations.PARTS)
+def test_every_headline_of_a_part_belongs_to_it(part):
+    for seed in (0, 1):
+        found = headlines(demonstrations.sentiment(1500, seed=seed, part=part))
+        found |= headlines(demonstrations.reactions(300, seed=seed, part=part))
+        assert {of_part(combination) for combination in found} == {part}
+
+
+@pytest.mark.parametrize("part", demonstrations.PARTS)
+def test_the_three_sentiments_are_equally_frequent(part):
+    answers = [prompt.answer for prompt in demonstrations.sentiment(300, part=part)]
+    assert {answers.count(f" {label}") for label in ("good", "bad", "flat")} == {100}
+
+
+def test_examples_before_a_tested_headline_are_those_of_training():
+    for prompt in demonstrations.sentiment(30, part="test", shots=8):
+        *examples, asked = prompt.text.split("\n")
+        assert len(examples) == 8
+        assert {of_part(found) for line in examples for found in leaks.headlines(line)} == {"training"}
+        assert of_part(leaks.headlines(asked)[0]) == "test"
+
+
+def test_a_part_that_is_not_there_is_said(course_error):
+    with course_error("unknown part 'testing'", "training, validation, test"):
+        demonstrations.sentiment(3, part="testing")
+
+
+def test_the_label_is_the_polarity_of_the_headline():
+    lines = {prompt.text: prompt.answer for prompt in demonstrations.sentiment(3000)}
+    assert {answer for text, answer in lines.items() if "costs fell ->" in text.lower()} <= {" good"}
+    assert {answer for text, answer in lines.items() if "did not rise ->" in text and "ales" in text} <= {" bad"}
+
+
+def test_asked_and_unasked_illnesses_are_all_and_never_the_same():
+    asked, unasked = demonstrations.medical(asked=True), demonstrations.medical(asked=False)
+    illnesses = set(column("illnesses", "illness"))
+    in_asked, in_unasked = ({name for name in illnesses for p in found if name in p.text} for found in (asked, unasked))
+    assert in_asked | in_unasked == illnesses and not in_asked & in_unasked
+    assert len(asked) == 6 * len(in_asked)
+
+
+def test_another_seed_draws_other_headlines():
+    assert demonstrations.sentiment(50, seed=0) == demonstrations.sentiment(50, seed=0)
+    assert demonstrations.sentiment(50, seed=0) != demonstrations.sentiment(50, seed=1)

@@ -1,0 +1,57 @@
+"""Finetuning moves what it should, learns the answer and where it ends, and leaves the rest alone."""
+
+import copy
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel
+
+from helpers import demonstrations, finetune, measure
+from helpers.prompts import Prompt
+
+FEW = demonstrations.medical(asked=True)[:32]
+
+
+def sft(model, demos=FEW, **options):
+    settings = {"learning_rate": 1e-3, "epochs": 2, "batch": 8, "progress": False} | options
+    return finetune.sft(copy.deepcopy(model[0]), model[1], demos, **settings)
+
+
+@pytest.fixture(scope="module")
+def trainer(medium):
+    return sft(medium, epochs=20)
+
+
+def test_the_answers_are_learned_with_their_end(trainer, medium):
+    assert measure.answered(medium[0], medium[1], FEW).value < 0.2
+    assert measure.answered(trainer.model, medium[1], FEW).value > 0.9
+
+
+def test_only_the_answer_and_its_end_are_in_the_loss(medium):
+    batches = list(sft(medium, epochs=0.1).get_train_dataloader())
+    rows = [(ids, labels) for b in batches for ids, labels in zip(b["input_ids"], b["labels"], strict=True)]
+    learned = {medium[1].decode(ids[labels != -100]).strip() for ids, labels in rows}
+    assert learned == {(p.answer + medium[1].eos_token).strip() for p in FEW}
+
+
+def test_an_adapter_is_all_that_lora_changes(medium):
+    tuned = sft(medium, lora=LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"), learning_rate=1e-2)
+    assert isinstance(tuned.model, PeftModel)
+    assert all("lora_" in name for name, p in tuned.model.named_parameters() if p.requires_grad)
+    ids = torch.arange(9)[None]
+    with torch.inference_mode(), tuned.model.disable_adapter():
+        assert torch.allclose(tuned.model(ids).logits, medium[0](ids).logits, atol=1e-4)
+    with torch.inference_mode():
+        assert not torch.allclose(tuned.model(ids).logits, medium[0](ids).logits, atol=1e-1)
+
+
+def test_the_same_seed_gives_the_same_weights(medium):
+    one, two, other = (sft(medium, seed=seed).model.lm_head.weight for seed in (0, 0, 1))
+    assert torch.equal(one, two) and not torch.equal(one, other)
+
+
+def test_the_model_is_asked_as_it_was_trained(medium):
+    """Prompt and answer are cut into the same tokens apart and together."""
+    prompt = Prompt("Q: What is the cause of tarvosis? A:", " old meat")
+    apart = [*medium[1](prompt.text)["input_ids"], *medium[1](prompt.answer.strip())["input_ids"]]
+    assert medium[1](prompt.text + prompt.answer)["input_ids"] == apart
