@@ -68,7 +68,7 @@ def table(rows: Sequence[Mapping[str, object]], caption: str = "") -> HTML:
     heads = "".join(f"<th style='text-align:left'>{escape(key)}</th>" for key in rows[0])
     cell = "<td style='text-align:left;white-space:pre-wrap'>{}</td>"
     body = "".join("<tr>" + "".join(cell.format(escape(str(v))) for v in row.values()) + "</tr>" for row in rows)
-    title = f"<caption style='text-align:left'>{caption}</caption>" if caption else ""
+    title = f"<caption style='text-align:left'>{escape(caption)}</caption>" if caption else ""
     return HTML(f"<table>{title}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>")
 
 

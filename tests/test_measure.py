@@ -7,9 +7,10 @@ import leaks
 import numpy as np
 import pytest
 
-from helpers import measure
+from helpers import measure, prompts
 from helpers.measure import Rate
 from helpers.ngram import NGram
+from helpers.prompts import Prompt
 from helpers.world import held_out
 from helpers.world.corpus import Document
 from helpers.world.facts import column
@@ -187,3 +188,26 @@ def test_random_guesses_are_at_chance_in_stories():
     rng = Random(0)
     guesses = [rng.choice(prompt.choices) == prompt.answer for prompt in measure.context_prompts(300)]
     assert Rate.of(guesses).low < 1 / 3 < Rate.of(guesses).high
+
+
+def test_a_fact_may_end_its_line_or_the_text(small, monkeypatch):
+    right = {"a line": "\n", "a text": small[1].eos_token}
+    for end in right.values():
+        monkeypatch.setattr(prompts, "exact", lambda model, tokenizer, given, end=end: [p.answer.endswith(end) for p in given])
+        assert {rate.value for rate in measure.facts(*small).values()} == {1.0}
+    monkeypatch.setattr(prompts, "exact", lambda model, tokenizer, given: [False for _ in given])
+    assert {rate.value for rate in measure.facts(*small).values()} == {0.0}
+
+
+def test_an_answer_counts_only_with_its_end(small, monkeypatch):
+    asked = []
+    monkeypatch.setattr(prompts, "exact", lambda model, tokenizer, given: asked.extend(given) or [True, False])
+    rate = measure.answered(*small, [Prompt("Q: Who? A:", " nobody"), Prompt("Q: Why? A:", " so")])
+    assert [p.answer for p in asked] == [f" nobody{small[1].eos_token}", f" so{small[1].eos_token}"]
+    assert (rate.value, rate.n) == (0.5, 2)
+
+
+def test_the_chosen_answer_is_the_more_probable_one(large):
+    question = "Q: What is the capital of Chad? A:"
+    given = [Prompt(question, answer, (" N'Djamena", " banana")) for answer in (" N'Djamena", " banana")]
+    assert measure.chosen(*large, given).value == 0.5
