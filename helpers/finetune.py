@@ -41,7 +41,8 @@ def sft(
     callbacks: Sequence[TrainerCallback] = (),
     progress: bool = True,
 ) -> SFTTrainer:
-    """Trains the model on ``text + answer + end of text`` of each demonstration; only the answer and its end are in the loss.
+    """Trains the model on ``text + answer + end of text`` of each demonstration, or where the tokenizer has a chat template on
+    the conversation of the two; only the answer and its end are in the loss.
 
     Without ``lora`` the model itself is changed. With it, ``trainer.model`` is a ``PeftModel`` around it and only the adapter
     is. Returns the trainer; losses are in ``trainer.state.log_history``.
