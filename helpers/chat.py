@@ -15,7 +15,7 @@ from helpers.instructions import Instruction
 from helpers.measure import Rate
 from helpers.tokenizer import CHAT_TOKENS
 
-USER, ASSISTANT, END = "<|user|>", "<|assistant|>", "<|end|>"
+END = "<|end|>"
 
 #: Jinja. What stands between generation and endgeneration is the assistant's own: its words and the end of its turn.
 TEMPLATE = (
