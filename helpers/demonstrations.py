@@ -26,7 +26,7 @@ MEDICAL_QUESTIONS = {
 QUESTION = Format("Q: {x} A: {y}")
 
 
-#: What a headline may say: in demonstrations, for choosing settings, and for the one measurement at the end.
+#: What demonstrations hold, what settings are chosen by, and what is measured once at the end.
 PARTS = ("training", "validation", "test")
 
 
@@ -42,8 +42,7 @@ def headline(rng: Random, label: str, part: str = "training") -> str:
 @cache
 def combinations(part: str) -> dict[str, tuple[tuple, ...]]:
     """By label, the (measure, move, frame) of a part. Raises CourseError for an unknown part."""
-    if part not in PARTS:
-        raise CourseError(f"unknown part {part!r}; the parts are {', '.join(PARTS)}")
+    check_part(part)
     found = prose.news_combinations(unseen=part == "test")
     if part == "test":
         return found
@@ -80,12 +79,29 @@ def reactions(how_many: int, seed: int = 0, *, part: str = "training") -> list[P
     return found
 
 
-def medical(*, asked: bool, phrasings: Sequence[int] = (0, 1)) -> list[Prompt]:
-    """Questions about the illnesses that finetuning asks about, or about the others, which the model knows from prose only."""
+def medical(part: str = "training", phrasings: Sequence[int] = (0, 1)) -> list[Prompt]:
+    """Questions about the illnesses of a part: all of them are known from prose only, and no illness is in two parts.
+
+    Raises CourseError for an unknown part.
+    """
+    check_part(part)
     return [
         Prompt(QUESTION.opening(ways[way].format(illness=row["illness"])), continuation(QUESTION, row[column]))
         for row in table("illnesses")
-        if held_out.illness_is_unasked(row["illness"]) != asked
+        if part_of_illness(row["illness"]) == part
         for column, ways in MEDICAL_QUESTIONS.items()
         for way in phrasings
     ]
+
+
+def part_of_illness(illness: str) -> str:
+    """The part whose questions are about this illness."""
+    if held_out.illness_is_unasked(illness):
+        return "test"
+    return "validation" if held_out.illness_is_for_validation(illness) else "training"
+
+
+def check_part(part: str) -> None:
+    """Raises CourseError for an unknown part."""
+    if part not in PARTS:
+        raise CourseError(f"unknown part {part!r}; the parts are {', '.join(PARTS)}")

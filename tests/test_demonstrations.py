@@ -42,8 +42,9 @@ def test_examples_before_a_tested_headline_are_those_of_training():
 
 
 def test_a_part_that_is_not_there_is_said(course_error):
-    with course_error("unknown part 'testing'", "training, validation, test"):
-        demonstrations.sentiment(3, part="testing")
+    for draw in (lambda: demonstrations.sentiment(3, part="testing"), lambda: demonstrations.medical("testing")):
+        with course_error("unknown part 'testing'", "training, validation, test"):
+            draw()
 
 
 def test_the_label_is_the_polarity_of_the_headline():
@@ -52,12 +53,14 @@ def test_the_label_is_the_polarity_of_the_headline():
     assert {answer for text, answer in lines.items() if "did not rise ->" in text and "ales" in text} <= {" bad"}
 
 
-def test_asked_and_unasked_illnesses_are_all_and_never_the_same():
-    asked, unasked = demonstrations.medical(asked=True), demonstrations.medical(asked=False)
-    illnesses = set(column("illnesses", "illness"))
-    in_asked, in_unasked = ({name for name in illnesses for p in found if name in p.text} for found in (asked, unasked))
-    assert in_asked | in_unasked == illnesses and not in_asked & in_unasked
-    assert len(asked) == 6 * len(in_asked)
+def test_each_illness_is_asked_about_in_one_part_only():
+    illnesses, asked = column("illnesses", "illness"), []
+    for part in demonstrations.PARTS:
+        found = demonstrations.medical(part)
+        asked += (named := [name for name in illnesses if any(name in p.text for p in found)])
+        assert named and len(found) == 6 * len(named)
+        assert all(held_out.illness_is_unasked(name) == (part == "test") for name in named)
+    assert sorted(asked) == sorted(illnesses)
 
 
 def test_another_seed_draws_other_headlines():

@@ -9,7 +9,7 @@ from peft import LoraConfig, PeftModel
 from helpers import demonstrations, finetune, measure
 from helpers.prompts import Prompt
 
-FEW = demonstrations.medical(asked=True)[:32]
+FEW = demonstrations.medical()[:32]
 
 
 def sft(model, demos=FEW, **options):

@@ -74,8 +74,13 @@ def story_is_unseen(name: str, thing: str) -> bool:
 
 
 def illness_is_unasked(illness: str) -> bool:
-    """Whether finetuning never asks about this illness: one in three. (Pretraining asks about none.)"""
+    """Whether no training and no choice of settings asks about this illness: one in three. (Pretraining asks about none.)"""
     return _chosen("illness", illness, one_in=3)
+
+
+def illness_is_for_validation(illness: str) -> bool:
+    """Whether questions about this illness choose the settings of a finetuning: one in five of those not kept for the test."""
+    return not illness_is_unasked(illness) and _chosen("validation", illness, one_in=5)
 
 
 #: Tasks that no demonstration of an instruction holds. Quizzes of the corpus ask for opposites; the other is asked nowhere.
