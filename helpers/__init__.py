@@ -14,10 +14,13 @@ Read them bottom up; each module imports only from those above it in this list:
     demonstrations  sentiment of news and medical questions, to finetune on and to be tested on
     instructions    tasks as a user would put them, in several forms
     chat        the chat template, replies, and how they followed instructions
+    preferences     replies in several manners, tastes that rank them, annotators who err
+    labels      what annotators said, in a file that is only appended to
     scoreboard  the table that grows through the course
     muon        an optimizer
     pretrain    the training run (also a command: ``python -m helpers.pretrain --help``)
     finetune    supervised finetuning, of all parameters or of LoRA adapters
+    alignment   a reward model, reinforcement learning against it, and DPO, all with LoRA
     stages      finished models, loaded or trained
     plots       figures
 """

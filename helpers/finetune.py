@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, PrinterCallback, Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from helpers.pretrain import ProgressBar, fastest_dtype, keep_memory
@@ -47,41 +47,49 @@ def sft(
     Without ``lora`` the model itself is changed. With it, ``trainer.model`` is a ``PeftModel`` around it and only the adapter
     is. Returns the trainer; losses are in ``trainer.state.log_history``.
     """
-    keep_memory()
     data = Dataset.from_list([row(p, tokenizer) for p in demonstrations])
-    on_gpu = torch.cuda.is_available()
     with tempfile.TemporaryDirectory() as folder:
-        arguments = SFTConfig(
-            output_dir=folder,
-            num_train_epochs=epochs,
-            per_device_train_batch_size=batch,
-            learning_rate=learning_rate,
-            lr_scheduler_type="linear",
-            warmup_steps=0.05,
-            weight_decay=0.0,
-            seed=seed,
-            data_seed=seed,
-            use_cpu=not on_gpu,
-            bf16=fastest_dtype() == torch.bfloat16,
-            activation_checkpointing=False,
-            dataloader_pin_memory=False,
-            logging_steps=5,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-        )
         trainer = SFTTrainer(
             model=model,
-            args=arguments,
+            args=SFTConfig(folder, num_train_epochs=epochs, **common(batch, learning_rate, seed)),
             train_dataset=data,
             processing_class=tokenizer,
             peft_config=lora,
             callbacks=list(callbacks),
         )
-        trainer.remove_callback(PrinterCallback)
-        if progress:
-            trainer.add_callback(ProgressBar)
-        trainer.train()
-    # The trainer leaves its mixed precision on the model; outside it, everything computes in float32.
+        return fit(trainer, progress)
+
+
+def common(batch: int, learning_rate: float, seed: int) -> dict[str, object]:
+    """Settings that every trainer of the course shares."""
+    return {
+        "per_device_train_batch_size": batch,
+        "learning_rate": learning_rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": 0.05,
+        "weight_decay": 0.0,
+        "seed": seed,
+        "data_seed": seed,
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": fastest_dtype() == torch.bfloat16,
+        "activation_checkpointing": False,
+        "dataloader_pin_memory": False,
+        "logging_steps": 5,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+
+
+def fit(trainer: Trainer, progress: bool = True) -> Trainer:
+    """Trains, and gives the trainer back with its model as it was handed in: in evaluation mode, computing in float32."""
+    keep_memory()
+    trainer.remove_callback(PrinterCallback)
+    if progress:
+        trainer.add_callback(ProgressBar)
+    trainer.train()
+    # The trainer leaves its mixed precision and its own forward on the model, where a copy of it would go on with them.
     trainer.model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()
+    for module in trainer.model.modules():
+        module.__dict__.pop("forward", None)
     return trainer

@@ -13,7 +13,7 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from helpers import chat, demonstrations, finetune, instructions, models
+from helpers import chat, demonstrations, finetune, instructions, models, preferences
 from helpers.errors import CourseError
 from helpers.prompts import Prompt
 from helpers.scoreboard import ARTIFACTS
@@ -24,6 +24,7 @@ RECIPES = {
     "finetuned": {"examples": 3000, "learning_rate": 5e-4, "epochs": 3, "batch": 16, "seconds": 25},
     "lora": {"examples": 3000, "learning_rate": 1e-3, "epochs": 4, "batch": 16, "r": 8, "seconds": 35},
     "instruct": {"examples": 12288, "learning_rate": 3e-3, "epochs": 1, "batch": 16, "r": 16, "seconds": 70},
+    "manners": {"examples": 2048, "learning_rate": 2e-3, "epochs": 1, "batch": 16, "r": 16, "seconds": 15},
 }
 
 
@@ -50,6 +51,16 @@ def instruct(
     return sft_stage("instruct", chat_base, chat_tokenizer, instructions.demonstrations, seed), chat_tokenizer
 
 
+def manners(
+    base: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The stage ``instruct``, merged, finetuned on answers in several manners and merged again: a model without adapters that
+    preferences can be asked about. With its tokenizer for chat."""
+    tuned, chat_tokenizer = instruct(base, tokenizer, seed)
+    merged = tuned.merge_and_unload()
+    return sft_stage("manners", merged, chat_tokenizer, preferences.demonstrations, seed).merge_and_unload(), chat_tokenizer
+
+
 def sft_stage(
     name: str,
     base: PreTrainedModel,
@@ -61,11 +72,13 @@ def sft_stage(
     recipe = RECIPES[name]
     lora = finetune.lora(recipe["r"]) if "r" in recipe else None
 
+    given = draw(recipe["examples"], seed)
+
     def train() -> PreTrainedModel:
-        given = draw(recipe["examples"], seed)
         return finetune.sft(copy.deepcopy(base), tokenizer, given, lora=lora, seed=seed, **sft_settings(name)).model
 
-    return load_or_train(name, base, tokenizer, train, seconds=recipe["seconds"], settings=recipe | {"seed": seed})
+    settings = recipe | {"seed": seed, "demonstrations": sha256(repr(given).encode()).hexdigest()}
+    return load_or_train(name, base, tokenizer, train, seconds=recipe["seconds"], settings=settings)
 
 
 def load_or_train(

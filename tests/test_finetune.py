@@ -55,3 +55,13 @@ def test_the_model_is_asked_as_it_was_trained(medium):
     prompt = Prompt("Q: What is the cause of tarvosis? A:", " old meat")
     apart = [*medium[1](prompt.text)["input_ids"], *medium[1](prompt.answer.strip())["input_ids"]]
     assert medium[1](prompt.text + prompt.answer)["input_ids"] == apart
+
+
+def test_a_merged_model_can_be_finetuned_again(medium):
+    """The trainer's own forward, left on the model, would hide the second adapter from every later call."""
+    first = sft(medium, lora=finetune.lora(8), epochs=1).model.merge_and_unload()
+    second = sft((first, medium[1]), lora=finetune.lora(8), epochs=20, learning_rate=5e-3)
+    assert measure.answered(first, medium[1], FEW).value < 0.2
+    assert measure.answered(second.model, medium[1], FEW).value > 0.9
+    merged = second.model.merge_and_unload()
+    assert measure.answered(merged, medium[1], FEW).value > 0.9

@@ -1,0 +1,144 @@
+"""Alignment to preferences through trl, all with LoRA: a reward model, reinforcement learning against it (RLOO), and DPO.
+
+Bradley and Terry 1952; Christiano et al. 2017 (arXiv:1706.03741); Ouyang et al. 2022 (arXiv:2203.02155); RLOO: Ahmadian et al.
+2024 (arXiv:2402.14740); DPO: Rafailov et al. 2023 (arXiv:2305.18290).
+"""
+
+import copy
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers import LlamaForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, RLOOConfig, RLOOTrainer
+
+from helpers import chat, finetune
+from helpers.instructions import Instruction
+from helpers.preferences import TEMPERATURE
+
+
+def scorer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlamaForSequenceClassification:
+    """A model that gives a text one score: the layers of a language model under a score head of random weights."""
+    config = copy.deepcopy(model.config)
+    config.num_labels, config.pad_token_id = 1, tokenizer.pad_token_id
+    torch.manual_seed(seed)
+    made = LlamaForSequenceClassification(config)
+    made.model.load_state_dict(model.model.state_dict())
+    return made
+
+
+def reward_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    preferences: Sequence[dict],
+    *,
+    learning_rate: float = 1e-3,
+    epochs: float = 2,
+    batch: int = 16,
+    r: int = 16,
+    seed: int = 0,
+    progress: bool = True,
+) -> PreTrainedModel:
+    """A reward model, the layers of ``model`` with a LoRA adapter and a score head, trained on preferences in trl's
+    conversational format (``prompt``, ``chosen``, ``rejected``) and merged."""
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = RewardTrainer(
+            model=scorer(model, tokenizer, seed),
+            args=RewardConfig(folder, num_train_epochs=epochs, **finetune.common(batch, learning_rate, seed)),
+            train_dataset=Dataset.from_list(list(preferences)),
+            processing_class=tokenizer,
+            peft_config=finetune.lora(r, task_type="SEQ_CLS"),
+        )
+        return finetune.fit(trainer, progress).model.merge_and_unload().eval()
+
+
+@torch.no_grad()
+def rewards(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Instruction], replies: Sequence[str]
+) -> np.ndarray:
+    """The score of each reply by a reward model, shape (replies,). Each is read as a turn that ends with its last word."""
+    texts = [
+        tokenizer.bos_token + chat.as_chat(tokenizer, q.text) + reply.removesuffix(chat.END) + chat.END
+        for q, reply in zip(asked, replies, strict=True)
+    ]
+    found = []
+    for begin in range(0, len(texts), 64):
+        inputs = tokenizer(texts[begin : begin + 64], return_tensors="pt", padding=True, padding_side="right").to(model.device)
+        inputs.pop("token_type_ids", None)
+        found.append(model(**inputs).logits[:, 0].float().cpu())
+    return torch.cat(found).numpy()
+
+
+def rloo(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    asked: Sequence[Instruction],
+    judge: PreTrainedModel,
+    *,
+    beta: float = 0.05,
+    learning_rate: float = 1e-3,
+    steps: int = 30,
+    batch: int = 64,
+    generations: int = 4,
+    max_new_tokens: int = 32,
+    r: int = 16,
+    seed: int = 0,
+    callbacks: Sequence[TrainerCallback] = (),
+    progress: bool = True,
+) -> RLOOTrainer:
+    """Reinforcement learning of a LoRA adapter against the scores of ``judge``, less ``beta`` times the KL divergence from the
+    model with the adapter off. Each step takes ``batch`` replies, ``generations`` to each question.
+
+    Returns the trainer: ``trainer.model`` is the policy, a ``PeftModel`` around ``model``; rewards, KL, entropy and lengths are
+    in ``trainer.state.log_history``.
+    """
+    prompts = [{"prompt": [{"role": "user", "content": q.text}]} for q in asked]
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = RLOOConfig(
+            folder,
+            **finetune.common(batch, learning_rate, seed) | {"logging_steps": 1},
+            max_steps=steps,
+            num_generations=generations,
+            max_completion_length=max_new_tokens,
+            beta=beta,
+            temperature=TEMPERATURE,
+        )
+        trainer = RLOOTrainer(
+            model=model,
+            reward_funcs=judge,
+            args=arguments,
+            train_dataset=Dataset.from_list(prompts),
+            processing_class=tokenizer,
+            reward_processing_classes=tokenizer,
+            peft_config=finetune.lora(r),
+            callbacks=list(callbacks),
+        )
+        return finetune.fit(trainer, progress)
+
+
+def dpo(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    preferences: Sequence[dict],
+    *,
+    beta: float = 0.1,
+    learning_rate: float = 1e-3,
+    epochs: float = 1,
+    batch: int = 16,
+    r: int = 16,
+    seed: int = 0,
+    progress: bool = True,
+) -> DPOTrainer:
+    """Direct preference optimisation of a LoRA adapter, without a reward model; the reference is the model with the adapter
+    off."""
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = DPOTrainer(
+            model=model,
+            args=DPOConfig(folder, num_train_epochs=epochs, beta=beta, **finetune.common(batch, learning_rate, seed)),
+            train_dataset=Dataset.from_list(list(preferences)),
+            processing_class=tokenizer,
+            peft_config=finetune.lora(r),
+        )
+        return finetune.fit(trainer, progress)

@@ -1,0 +1,130 @@
+"""Preferences: questions, the manners in which they can be answered, and tastes that rank replies, with annotators who err.
+
+A taste is also the gold judge: what the annotators truly want, which no model is shown, and by which all of them are measured.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from helpers import chat, instructions
+from helpers.instructions import Instruction
+from helpers.world.relations import COUNTRY_RELATIONS
+
+#: Habits of the people who wrote demonstrations for questions that ask for no form; {other} is a second right sentence.
+MANNERS = {
+    "terse": "{y}.",
+    "full sentence": "{sentence}",
+    "terse and polite": "Certainly. {y}.",
+    "full and polite": "Certainly. {sentence}",
+    "rambling": "{sentence} {other}",
+    "rambling and polite": "Certainly. {sentence} {other}",
+    "curt": "You should know that.",
+}
+POLITE = "Certainly. "
+#: Of every reply that is drawn, in pairs and in reinforcement learning: a model this small says too much by accident at 1.
+TEMPERATURE = 0.7
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two replies to one question, as they are put before an annotator."""
+
+    question: Instruction
+    left: str
+    right: str
+
+
+@dataclass(frozen=True)
+class Taste:
+    """What some people want: a ``wish`` in words, and what each feature of a reply is worth to them."""
+
+    wish: str
+    weights: Mapping[str, float]
+
+    def gold(self, question: Instruction, reply: str) -> float:
+        """The score of a reply: the sum of its features, each by its weight."""
+        return sum(self.weights[name] * value for name, value in features(question, reply).items())
+
+
+TASTES = {
+    "full and polite": Taste("a full, polite sentence", {"right": 1.5, "sentence": 1.0, "polite": 1.0, "extra": -0.1}),
+    "terse": Taste("one word and no more", {"right": 1.5, "sentence": -1.0, "polite": -1.0, "extra": -0.1}),
+}
+
+
+def features(question: Instruction, reply: str) -> dict[str, float]:
+    """What a judge sees in a reply: ``right``, ``sentence`` and ``polite`` (0 or 1), and how many words are ``extra``.
+
+    After a polite opening the first sentence is what counts; it is right if it is the bare answer or a statement that says the
+    same. All words after it are extra. Of a turn that was not ended nothing counts but its words.
+    """
+    text = reply.removesuffix(chat.END)
+    if text == reply:
+        return {"right": 0.0, "sentence": 0.0, "polite": 0.0, "extra": float(len(text.split()))}
+    rest = text.removeprefix(POLITE)
+    first, extra = re.match(r"([^.]*\.?)(.*)", rest, re.DOTALL).groups()
+    return {
+        "right": float(first == f"{question.y}." or first in question.choices),
+        "sentence": float(len(first.split()) >= 3),
+        "polite": float(text.startswith(POLITE)),
+        "extra": float(len(extra.split())),
+    }
+
+
+def questions(how_many: int, seed: int = 0, *, demonstrated: bool = True) -> list[Instruction]:
+    """Questions about countries that ask for no form, each relation equally often: countries of demonstrations, or others.
+
+    ``choices`` are right full sentences, ``answer`` is the first, ``y`` the bare answer.
+    """
+    rng, found = Random(f"questions {seed} {demonstrated}"), []
+    for number in range(how_many):
+        task = instructions.tasks()[COUNTRY_RELATIONS[number % len(COUNTRY_RELATIONS)]]
+        item = rng.choice([item for item in task.items if item.is_demonstrated == demonstrated])
+        asked = instructions.ask(task, "full sentence", item, rng)
+        found.append(replace(asked, text=rng.choice(item.asks)))
+    return found
+
+
+def demonstrations(how_many: int, seed: int = 0) -> list[Instruction]:
+    """Questions that ask for no form, answered by people of different habits: every manner equally often."""
+    rng, found = Random(f"manners {seed}"), []
+    for question in questions(how_many, seed):
+        sentence, other = question.choices[:2]
+        manner = rng.choice(tuple(MANNERS.values()))
+        found.append(replace(question, answer=manner.format(y=question.y, sentence=sentence, other=other)))
+    return found
+
+
+def sample(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Instruction], seed: int = 0
+) -> list[str]:
+    """A reply to each question, drawn by the model's own chances at ``TEMPERATURE``."""
+    torch.manual_seed(seed)
+    texts = [question.text for question in asked]
+    return chat.replies(model, tokenizer, texts, do_sample=True, top_k=0, temperature=TEMPERATURE)
+
+
+def pairs(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Instruction], seed: int = 0
+) -> list[Pair]:
+    """Two different replies of the model to each question; a question that got the same reply twice is left out."""
+    said = sample(model, tokenizer, [question for question in asked for _ in range(2)], seed)
+    return [Pair(q, a, b) for q, a, b in zip(asked, said[::2], said[1::2], strict=True) if a != b]
+
+
+def annotate(given: Sequence[Pair], taste: Taste, seed: int = 0, *, disagreement: float = 0.15) -> list[str]:
+    """Which reply simulated annotators of this taste prefer: "left", "right", or "tie" where the taste knows no difference.
+
+    In a share ``disagreement`` of the pairs that do differ they say the opposite.
+    """
+    rng, found = Random(f"annotators {seed}"), []
+    for pair in given:
+        better = taste.gold(pair.question, pair.left) - taste.gold(pair.question, pair.right)
+        errs = rng.random() < disagreement
+        found.append("tie" if better == 0 else "left" if (better > 0) != errs else "right")
+    return found

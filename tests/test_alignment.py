@@ -1,0 +1,90 @@
+"""A reward model learns what annotators want, and a policy follows it, away from a reference that stays where it was."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import alignment, chat, finetune, labels, preferences
+from helpers.labels import Label
+from helpers.preferences import MANNERS, TASTES
+
+QUESTIONS = preferences.questions(160)
+
+
+@pytest.fixture(scope="module")
+def polyglot(medium):
+    """A model that answers in several manners."""
+    model, tokenizer = chat.for_chat(*medium)
+    shown = preferences.demonstrations(1600)
+    tuned = finetune.sft(
+        model, tokenizer, shown, learning_rate=3e-3, epochs=1, batch=16, lora=finetune.lora(16), progress=False
+    )
+    return tuned.model.merge_and_unload(), tokenizer
+
+
+def polite_first(asked):
+    """Preferences for the full and polite over the terse manner."""
+    return labels.preferences(
+        Label(q.text, MANNERS["full and polite"].format(sentence=q.choices[0]), MANNERS["terse"].format(y=q.y), "left")
+        for q in asked
+    )
+
+
+@pytest.fixture(scope="module")
+def judge(polyglot):
+    return alignment.reward_model(*polyglot, polite_first(QUESTIONS), progress=False)
+
+
+def test_the_reward_model_ranks_replies_to_other_questions(judge, polyglot):
+    asked = preferences.questions(60, demonstrated=False)
+    good, bad = (
+        alignment.rewards(judge, polyglot[1], asked, [text.format(y=q.y, sentence=q.choices[0]) for q in asked])
+        for text in (MANNERS["full and polite"], MANNERS["terse"])
+    )
+    assert good.shape == (60,) and (good > bad).mean() > 0.95
+
+
+def test_a_reply_is_scored_the_same_alone_and_in_a_batch(judge, polyglot):
+    replies = [f"{q.y}." for q in QUESTIONS[:9]]
+    together = alignment.rewards(judge, polyglot[1], QUESTIONS[:9], replies)
+    alone = [alignment.rewards(judge, polyglot[1], [q], [r + chat.END])[0] for q, r in zip(QUESTIONS, replies, strict=False)]
+    assert np.allclose(together, alone, atol=1e-3)
+
+
+def test_the_score_head_is_trained(judge, polyglot):
+    assert not torch.allclose(judge.score.weight, alignment.scorer(*polyglot).score.weight)
+
+
+def test_a_policy_follows_the_reward_from_a_reference_that_stays(judge, polyglot):
+    model, tokenizer = polyglot
+    trainer = alignment.rloo(copy.deepcopy(model), tokenizer, QUESTIONS, judge, steps=12, progress=False)
+    steps = [row for row in trainer.state.log_history if "kl" in row]
+    assert len(steps) == 12
+    assert abs(steps[0]["kl"]) < 1e-3 < steps[-1]["kl"]
+    asked = preferences.questions(100, demonstrated=False)
+    before, after = (preferences.sample(m, tokenizer, asked) for m in (model, trainer.model))
+    scores = [alignment.rewards(judge, tokenizer, asked, replies) for replies in (before, after)]
+    assert scores[1].mean() > scores[0].mean() + scores[0].std() / 2
+    with trainer.model.disable_adapter():
+        assert preferences.sample(trainer.model, tokenizer, asked) == before
+
+
+def test_dpo_follows_the_same_preferences_without_a_reward_model(polyglot):
+    model, tokenizer = polyglot
+    policy = alignment.dpo(copy.deepcopy(model), tokenizer, polite_first(QUESTIONS), epochs=2, progress=False).model
+    asked = preferences.questions(100, demonstrated=False)
+    before, after = (preferences.sample(m, tokenizer, asked) for m in (model, policy))
+    assert _polite(after) > _polite(before) + 0.2
+
+
+def _polite(replies):
+    return sum(reply.startswith(preferences.POLITE) for reply in replies) / len(replies)
+
+
+def test_a_pair_is_two_different_replies(polyglot):
+    found = preferences.pairs(*polyglot, QUESTIONS[:60])
+    assert 20 < len(found) <= 60
+    assert all(pair.left != pair.right for pair in found)
+    assert "left" in preferences.annotate(found, TASTES["terse"])

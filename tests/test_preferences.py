@@ -1,0 +1,76 @@
+"""Tastes rank replies as their wishes say, and the simulated annotators err as often as they say."""
+
+import pytest
+
+from helpers import chat, preferences
+from helpers.preferences import MANNERS, TASTES, Pair
+
+QUESTIONS = preferences.questions(400)
+
+
+def question(task="capital"):
+    return next(q for q in QUESTIONS if q.task == task)
+
+
+def reply(asked, manner):
+    return manner.format(y=asked.y, sentence=asked.choices[0], other=asked.choices[1]) + chat.END
+
+
+def ranked(taste):
+    asked = question()
+    return sorted(MANNERS, key=lambda name: -TASTES[taste].gold(asked, reply(asked, MANNERS[name])))
+
+
+def test_each_taste_likes_its_own_manner_best():
+    assert ranked("full and polite")[0] == "full and polite"
+    assert ranked("terse")[0] == "terse"
+
+
+@pytest.mark.parametrize("taste", TASTES)
+def test_the_curt_reply_is_liked_least_of_all_or_nearly(taste):
+    assert "curt" in ranked(taste)[-2:]
+
+
+@pytest.mark.parametrize("manner", [name for name in MANNERS if name != "curt"])
+def test_a_right_reply_is_right_in_every_manner_and_a_wrong_one_in_none(manner):
+    asked = question()
+    said = reply(asked, MANNERS[manner])
+    assert preferences.features(asked, said)["right"] == 1
+    assert preferences.features(asked, said.replace(asked.y, "Xanadu"))["right"] == 0
+
+
+def test_the_features_of_a_reply():
+    asked = question()
+    found = preferences.features(asked, reply(asked, MANNERS["rambling and polite"]))
+    assert found == {"right": 1, "sentence": 1, "polite": 1, "extra": len(asked.choices[1].split())}
+    unfinished = preferences.features(asked, asked.choices[0])
+    assert unfinished == {"right": 0, "sentence": 0, "polite": 0, "extra": len(asked.choices[0].split())}
+    assert preferences.features(asked, "Certainly. " * 3 + asked.choices[0] + chat.END)["right"] == 0
+    assert preferences.features(asked, chat.END) == {"right": 0, "sentence": 0, "polite": 0, "extra": 0}
+
+
+def test_questions_of_training_and_test_share_no_country():
+    def countries(found):
+        return {choice.rpartition(" of ")[2] for q in found for choice in q.choices[:1]}
+
+    held_out = preferences.questions(400, demonstrated=False)
+    assert not {q.text for q in QUESTIONS} & {q.text for q in held_out}
+    assert any("France" in q.text for q in held_out) and not any("France" in q.text for q in QUESTIONS)
+    assert len({q.task for q in held_out}) == 4 == len({q.task for q in QUESTIONS})
+
+
+def test_demonstrations_hold_every_manner_and_no_order():
+    found = preferences.demonstrations(700)
+    polite = sum(d.answer.startswith("Certainly. ") for d in found) / len(found)
+    assert 0.35 < polite < 0.5
+    assert sum(d.answer == MANNERS["curt"] for d in found) > 50
+    assert not any("sentence" in d.text or "polite" in d.text for d in found)
+
+
+def test_annotators_err_as_often_as_they_say():
+    pairs = [Pair(q, reply(q, MANNERS["terse"]), reply(q, MANNERS["full and polite"])) for q in QUESTIONS] * 5
+    said = preferences.annotate(pairs, TASTES["terse"], disagreement=0.15)
+    assert 0.83 < said.count("left") / len(said) < 0.87
+    assert preferences.annotate(pairs, TASTES["terse"], disagreement=0) == ["left"] * len(pairs)
+    same = [Pair(QUESTIONS[0], *[reply(QUESTIONS[0], MANNERS["terse"])] * 2)]
+    assert preferences.annotate(same, TASTES["terse"]) == ["tie"]
