@@ -100,7 +100,7 @@ def demonstrations(how_many: int, seed: int = 0) -> list[Instruction]:
     return found
 
 
-def sample(
+def sampled_replies(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Instruction], seed: int = 0
 ) -> list[str]:
     """A reply to each question, drawn by the model's own chances at ``TEMPERATURE``."""
@@ -113,7 +113,7 @@ def pairs(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Instruction], seed: int = 0
 ) -> list[Pair]:
     """Two different replies of the model to each question; a question that got the same reply twice is left out."""
-    said = sample(model, tokenizer, [question for question in asked for _ in range(2)], seed)
+    said = sampled_replies(model, tokenizer, [question for question in asked for _ in range(2)], seed)
     return [Pair(q, a, b) for q, a, b in zip(asked, said[::2], said[1::2], strict=True) if a != b]
 
 

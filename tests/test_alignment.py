@@ -64,18 +64,18 @@ def test_a_policy_follows_the_reward_from_a_reference_that_stays(judge, polyglot
     assert len(steps) == 12
     assert abs(steps[0]["kl"]) < 1e-3 < steps[-1]["kl"]
     asked = preferences.questions(100, demonstrated=False)
-    before, after = (preferences.sample(m, tokenizer, asked) for m in (model, trainer.model))
+    before, after = (preferences.sampled_replies(m, tokenizer, asked) for m in (model, trainer.model))
     scores = [alignment.rewards(judge, tokenizer, asked, replies) for replies in (before, after)]
     assert scores[1].mean() > scores[0].mean() + scores[0].std() / 2
     with trainer.model.disable_adapter():
-        assert preferences.sample(trainer.model, tokenizer, asked) == before
+        assert preferences.sampled_replies(trainer.model, tokenizer, asked) == before
 
 
 def test_dpo_follows_the_same_preferences_without_a_reward_model(polyglot):
     model, tokenizer = polyglot
     policy = alignment.dpo(copy.deepcopy(model), tokenizer, polite_first(QUESTIONS), epochs=2, progress=False).model
     asked = preferences.questions(100, demonstrated=False)
-    before, after = (preferences.sample(m, tokenizer, asked) for m in (model, policy))
+    before, after = (preferences.sampled_replies(m, tokenizer, asked) for m in (model, policy))
     assert _polite(after) > _polite(before) + 0.2
 
 
