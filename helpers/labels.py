@@ -51,7 +51,7 @@ def preference(prompt: str, chosen: str, rejected: str) -> dict[str, list[dict[s
     }
 
 
-def labelled(pairs: Sequence[Pair], choices: Sequence[str], annotator: str) -> list[Label]:
+def with_choices(pairs: Sequence[Pair], choices: Sequence[str], annotator: str) -> list[Label]:
     """Pairs with what an annotator said about each; the ends of turns, which the chat template adds, are left out."""
     return [
         Label(pair.question.text, pair.left.removesuffix(chat.END), pair.right.removesuffix(chat.END), choice, annotator)
