@@ -82,7 +82,7 @@ def common(batch: int, learning_rate: float, seed: int) -> dict[str, object]:
 
 
 def fit(trainer: Trainer, progress: bool = True) -> Trainer:
-    """Trains, and gives the trainer back with its model as it was handed in: in evaluation mode, computing in float32."""
+    """Trains, and gives the trainer back, its model in evaluation mode and computing in float32."""
     keep_memory()
     trainer.remove_callback(PrinterCallback)
     if progress:

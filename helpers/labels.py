@@ -88,13 +88,15 @@ def _ends_its_line(file) -> bool:
 
 def read(file: Path) -> tuple[list[Label], list[str]]:
     """The labels that count, in the order of their pairs' first labels, and a complaint about each line that is skipped, with
-    its number. Both are empty if there is no file yet."""
+    its number. Both are empty if there is no file yet. Raises CourseError if there is one that cannot be read."""
     counted: dict[tuple[str, str], Label] = {}
     complaints = []
     try:
         lines = file.read_bytes().split(b"\n")
     except FileNotFoundError:
         return [], []
+    except OSError as error:
+        raise CourseError(f"{file}: cannot be read ({error}); name another file, or move this one away") from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

