@@ -16,6 +16,7 @@ Read them bottom up; each module imports only from those above it in this list:
     chat        the chat template, replies, and how they followed instructions
     preferences     replies in several manners, tastes that rank them, annotators who err
     labels      what annotators said, in a file that is only appended to
+    labelling   a widget that asks a reader for them
     scoreboard  the table that grows through the course
     muon        an optimizer
     pretrain    the training run (also a command: ``python -m helpers.pretrain --help``)
@@ -32,4 +33,3 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 if os.environ.get("COURSE_PROFILE", "tiny") == "tiny":
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing of this profile comes from a network
 warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")  # what peft 0.21 calls
-warnings.filterwarnings("ignore", message="IProgress not found")  # without ipywidgets, progress bars are text

@@ -11,8 +11,9 @@ from random import Random
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from helpers import chat, instructions
+from helpers import chat, demonstrations, instructions
 from helpers.instructions import Instruction
+from helpers.world import held_out
 from helpers.world.relations import COUNTRY_RELATIONS
 
 #: Habits of the people who wrote demonstrations for questions that ask for no form; {other} is a second right sentence.
@@ -76,13 +77,15 @@ def features(question: Instruction, reply: str) -> dict[str, float]:
     }
 
 
-def questions(how_many: int, seed: int = 0, *, demonstrated: bool = True) -> list[Instruction]:
-    """Questions about countries that ask for no form, each relation equally often: countries of demonstrations, or others.
+def questions(how_many: int, seed: int = 0, part: str = "training") -> list[Instruction]:
+    """Questions about countries that ask for no form, each relation equally often. The three parts, ``training`` (the countries
+    of the demonstrations), ``validation`` and ``test``, share no country. Raises CourseError for an unknown part.
 
     ``choices`` are right full sentences, ``answer`` is the first, ``y`` the bare answer.
     """
-    tasks, rng, found = instructions.tasks(), Random(f"questions {seed} {demonstrated}"), []
-    items = {name: [i for i in tasks[name].items if i.is_demonstrated == demonstrated] for name in COUNTRY_RELATIONS}
+    demonstrations.check_part(part)
+    tasks, rng, found = instructions.tasks(), Random(f"questions {seed} {part}"), []
+    items = {name: [i for i in tasks[name].items if part_of_country(i.word) == part] for name in COUNTRY_RELATIONS}
     for number in range(how_many):
         name = COUNTRY_RELATIONS[number % len(COUNTRY_RELATIONS)]
         item = rng.choice(items[name])
@@ -90,7 +93,14 @@ def questions(how_many: int, seed: int = 0, *, demonstrated: bool = True) -> lis
     return found
 
 
-def demonstrations(how_many: int, seed: int = 0) -> list[Instruction]:
+def part_of_country(country: str) -> str:
+    """Which part the questions about a country belong to."""
+    if not held_out.is_undemonstrated(country):
+        return "training"
+    return "validation" if held_out.country_is_for_validation(country) else "test"
+
+
+def in_manners(how_many: int, seed: int = 0) -> list[Instruction]:
     """Questions that ask for no form, answered by people of different habits: every manner equally often."""
     rng, found = Random(f"manners {seed}"), []
     for question in questions(how_many, seed):

@@ -26,6 +26,7 @@ import torch
 from datasets import Dataset, disable_progress_bars
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from tqdm import tqdm
 from transformers import (
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
@@ -110,7 +111,13 @@ class Pretrainer(Trainer):
 
 
 class ProgressBar(ProgressCallback):
-    """The Trainer's progress bar with the time that is left; the loss stands in the bar instead of on a line of its own."""
+    """The Trainer's progress bar with the time that is left; the loss stands in the bar instead of on a line of its own.
+
+    It is text everywhere. A widget would be gone when the notebook is opened again, or read and not run.
+    """
+
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        self.training_bar, self.current_step = tqdm(total=state.max_steps, dynamic_ncols=True), 0
 
     def on_log(self, args, state, control, logs=None, **kwargs) -> None:
         if self.training_bar is not None and "loss" in (logs or {}):

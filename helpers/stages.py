@@ -58,7 +58,7 @@ def manners(
     preferences can be asked about. With its tokenizer for chat."""
     tuned, chat_tokenizer = instruct(base, tokenizer, seed)
     merged = tuned.merge_and_unload()
-    return sft_stage("manners", merged, chat_tokenizer, preferences.demonstrations, seed).merge_and_unload(), chat_tokenizer
+    return sft_stage("manners", merged, chat_tokenizer, preferences.in_manners, seed).merge_and_unload(), chat_tokenizer
 
 
 def sft_stage(

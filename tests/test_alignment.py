@@ -17,7 +17,7 @@ QUESTIONS = preferences.questions(160)
 def polyglot(medium):
     """A model that answers in several manners."""
     model, tokenizer = chat.for_chat(*medium)
-    shown = preferences.demonstrations(1600)
+    shown = preferences.in_manners(1600)
     tuned = finetune.sft(
         model, tokenizer, shown, learning_rate=3e-3, epochs=1, batch=16, lora=finetune.lora(16), progress=False
     )
@@ -38,7 +38,7 @@ def judge(polyglot):
 
 
 def test_the_reward_model_ranks_replies_to_other_questions(judge, polyglot):
-    asked = preferences.questions(60, demonstrated=False)
+    asked = preferences.questions(60, part="test")
     good, bad = (
         alignment.rewards(judge, polyglot[1], asked, [text.format(y=q.y, sentence=q.choices[0]) for q in asked])
         for text in (MANNERS["full and polite"], MANNERS["terse"])
@@ -63,7 +63,7 @@ def test_a_policy_follows_the_reward_from_a_reference_that_stays(judge, polyglot
     steps = [row for row in trainer.state.log_history if "kl" in row]
     assert len(steps) == 12
     assert abs(steps[0]["kl"]) < 1e-3 < steps[-1]["kl"]
-    asked = preferences.questions(100, demonstrated=False)
+    asked = preferences.questions(100, part="test")
     before, after = (preferences.sampled_replies(m, tokenizer, asked) for m in (model, trainer.model))
     scores = [alignment.rewards(judge, tokenizer, asked, replies) for replies in (before, after)]
     assert scores[1].mean() > scores[0].mean() + scores[0].std() / 2
@@ -74,7 +74,7 @@ def test_a_policy_follows_the_reward_from_a_reference_that_stays(judge, polyglot
 def test_dpo_follows_the_same_preferences_without_a_reward_model(polyglot):
     model, tokenizer = polyglot
     policy = alignment.dpo(copy.deepcopy(model), tokenizer, polite_first(QUESTIONS), epochs=2, progress=False).model
-    asked = preferences.questions(100, demonstrated=False)
+    asked = preferences.questions(100, part="test")
     before, after = (preferences.sampled_replies(m, tokenizer, asked) for m in (model, policy))
     assert _polite(after) > _polite(before) + 0.2
 

@@ -49,18 +49,25 @@ def test_the_features_of_a_reply():
     assert preferences.features(asked, chat.END) == {"right": 0, "sentence": 0, "polite": 0, "extra": 0}
 
 
-def test_questions_of_training_and_test_share_no_country():
+def test_questions_of_the_three_parts_share_no_country():
     def countries(found):
         return {q.answer.partition(" of ")[2].partition(" is ")[0] for q in found}
 
-    held_out = preferences.questions(400, demonstrated=False)
-    assert len(countries(QUESTIONS)) > 30 and not countries(QUESTIONS) & countries(held_out)
-    assert "France" in countries(held_out)
-    assert len({q.task for q in held_out}) == 4 == len({q.task for q in QUESTIONS})
+    validation, test = (preferences.questions(400, part=part) for part in ("validation", "test"))
+    found = [countries(part) for part in (QUESTIONS, validation, test)]
+    assert min(map(len, found)) > 12
+    assert not found[0] & found[1] and not found[0] & found[2] and not found[1] & found[2]
+    assert "France" in found[2]
+    assert all(len({q.task for q in part}) == 4 for part in (QUESTIONS, validation, test))
+
+
+def test_an_unknown_part_is_named(course_error):
+    with course_error("tset", "training, validation, test"):
+        preferences.questions(4, part="tset")
 
 
 def test_demonstrations_hold_every_manner_and_no_order():
-    found = preferences.demonstrations(700)
+    found = preferences.in_manners(700)
     polite = sum(d.answer.startswith("Certainly. ") for d in found) / len(found)
     assert 0.35 < polite < 0.5
     assert sum(d.answer == MANNERS["curt"] for d in found) > 50

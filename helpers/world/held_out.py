@@ -92,6 +92,12 @@ def is_undemonstrated(word: str) -> bool:
     return word in PROSE_ONLY_COUNTRIES or _chosen("demonstration", word, one_in=3)
 
 
+def country_is_for_validation(country: str) -> bool:
+    """Whether questions about this country choose the settings of an alignment: one in three of those that no demonstration
+    is about, but none of the lesson's own."""
+    return country not in PROSE_ONLY_COUNTRIES and is_undemonstrated(country) and _chosen("preference", country, one_in=3)
+
+
 def undemonstrated_forms(task: str, forms: Sequence[str]) -> tuple[str, ...]:
     """The two forms of answer in which no demonstration gives this task. The first of its forms is always shown."""
     return tuple(sorted(forms[1:], key=lambda form: crc32(f"form/{task}/{form}".encode()))[:2])

@@ -1,0 +1,168 @@
+"""The labelling widget, by itself and in a real JupyterLab: clicks and keys are in the file, and a restart loses none."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers import chat, labels, preferences
+from helpers.labelling import Labelling
+from helpers.preferences import Pair
+
+ROOT = Path(__file__).parent.parent
+PAIRS = [Pair(q, f"{q.y}.{chat.END}", q.choices[0] + chat.END) for q in preferences.questions(4)]
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "labels.jsonl"
+
+
+def choices(file):
+    return [label.choice for label in labels.read(file)[0]]
+
+
+def test_a_click_is_in_the_file_at_once_in_the_trainers_format(file):
+    widget = Labelling(PAIRS, file)
+    asked = PAIRS[0].question
+    assert (widget.prompt, widget.left, widget.right) == (asked.text, f"{asked.y}.", asked.choices[0])
+    widget.click("right")
+    row = json.loads(file.read_text())
+    assert row["prompt"] == [{"role": "user", "content": asked.text}]
+    assert row["chosen"] == [{"role": "assistant", "content": asked.choices[0]}]
+    assert row["rejected"] == [{"role": "assistant", "content": f"{asked.y}."}]
+    assert (widget.done, widget.total, widget.prompt) == (1, 4, PAIRS[1].question.text)
+
+
+def test_undo_takes_back_and_appends(file):
+    widget = Labelling(PAIRS, file)
+    for choice in ("left", "right", "undo", "tie"):
+        widget.click(choice)
+    assert choices(file) == ["left", "tie"]
+    assert len(file.read_text().splitlines()) == 4
+    widget.click("undo"), widget.click("undo"), widget.click("undo")
+    assert choices(file) == [] and widget.done == 0
+
+
+def test_a_later_session_goes_on_where_this_one_ended(file):
+    first = Labelling(PAIRS, file)
+    first.click("left"), first.click("tie")
+    later = Labelling(PAIRS[::-1], file)
+    assert later.done == 2 and later.prompt == PAIRS[3].question.text
+    for _ in range(5):
+        later.click("right")
+    assert (later.done, choices(file)) == (4, ["left", "tie", "right", "right"])
+    assert Labelling(PAIRS, file, "another").done == 0
+
+
+def test_a_corrupt_line_is_shown_with_its_number(file):
+    Labelling(PAIRS, file).click("left")
+    file.write_text(file.read_text() + '{"prompt": [\n')
+    assert "line 2" in Labelling(PAIRS, file).message
+
+
+def test_a_label_that_cannot_be_saved_leaves_its_pair_on_the_screen(file, monkeypatch):
+    widget = Labelling(PAIRS, file)
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    widget.click("left")
+    assert widget.done == 0 and "free some disk space" in widget.message
+
+
+def test_a_click_for_a_pair_that_is_gone_does_not_count(file):
+    widget = Labelling(PAIRS, file)
+    for _ in range(2):
+        widget._heard({"choice": "left", "shown": 0})
+    widget._heard({"choice": "nonsense", "shown": 1})
+    assert widget.done == 1
+
+
+def browser():
+    """Path of a Chromium or Chrome, None if there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+CELL = f"""
+import sys; sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from helpers import preferences
+from helpers.labelling import Labelling
+pairs = [preferences.Pair(q, q.y + ".", q.choices[0]) for q in preferences.questions(4)]
+Labelling(pairs, Path("labels.jsonl"))
+"""
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A JupyterLab server on a folder with one notebook; gives its address."""
+    cell = nbformat.v4.new_code_cell(CELL)
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel}), tmp_path / "label.ipynb")
+    folders = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR")}
+    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0",
+               "--IdentityProvider.token=secret", f"--ServerApp.root_dir={tmp_path}"]  # fmt: skip
+    with (tmp_path / "server.log").open("w") as log:
+        server = subprocess.Popen(command, env=os.environ | folders, stdout=log, stderr=log, cwd=tmp_path)
+    try:
+        deadline = time.monotonic() + 60
+        while not (found := list((tmp_path / "JUPYTER_RUNTIME_DIR").glob("jpserver-*.json"))):
+            assert server.poll() is None and time.monotonic() < deadline, (tmp_path / "server.log").read_text()
+            time.sleep(0.2)
+        time.sleep(0.5)
+        yield json.loads(found[0].read_text())["url"] + "lab/tree/label.ipynb?token=secret"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def test_in_a_browser_clicks_and_keys_label_and_a_restart_finds_them(lab, file):
+    if not browser():
+        assert not os.environ.get("COURSE_REQUIRE_BROWSER"), "COURSE_REQUIRE_BROWSER is set, and there is no browser"
+        pytest.skip("no Chromium or Chrome is installed (on Debian: apt-get install chromium)")
+    from playwright.sync_api import expect, sync_playwright
+
+    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+    with sync_playwright() as playwright:
+        page = playwright.chromium.launch(executable_path=browser(), args=options).new_page()
+        page.goto(lab)
+        count = page.locator(".labelling-count")
+
+        def run_the_cell():
+            page.locator(".jp-CodeCell .cm-content").first.click()
+            page.keyboard.press("Shift+Enter")
+
+        run_the_cell()
+        expect(count).to_have_text("0 of 4", timeout=60_000)
+        page.locator(".labelling-card-right").click()
+        expect(count).to_have_text("1 of 4")
+        page.keyboard.press("ArrowLeft")
+        expect(count).to_have_text("2 of 4")
+        page.keyboard.press("ArrowDown")
+        expect(count).to_have_text("3 of 4")
+        assert choices(file) == ["right", "left", "tie"]
+        page.keyboard.press("Backspace")
+        expect(count).to_have_text("2 of 4")
+        page.locator(".labelling-tie").click()
+        page.locator(".labelling-undo").click()
+        expect(count).to_have_text("2 of 4")
+        assert choices(file) == ["right", "left"]
+
+        page.get_by_role("menuitem", name="Kernel", exact=True).click()
+        page.get_by_role("menuitem", name="Restart Kernel and Clear Outputs of All Cells…").click()
+        page.locator(".jp-Dialog .jp-mod-accept").click()
+        expect(count).to_have_count(0)
+        run_the_cell()
+        expect(count).to_have_text("2 of 4", timeout=60_000)
+        expect(page.locator(".labelling-prompt")).to_have_text(PAIRS[2].question.text)
+        page.keyboard.press("ArrowRight")  # the focus is in the notebook: the widget does not hear this
+        page.locator(".labelling-right").click()
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(".labelling-prompt")).to_have_text("All pairs are labelled. Thank you!")
+    assert choices(file) == ["right", "left", "right", "right"]
+    assert len(file.read_text().splitlines()) == 8
