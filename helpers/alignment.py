@@ -6,7 +6,7 @@ Bradley and Terry 1952; Christiano et al. 2017 (arXiv:1706.03741); Ouyang et al.
 
 import copy
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,9 +14,12 @@ from datasets import Dataset
 from transformers import LlamaForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, RLOOConfig, RLOOTrainer
 
-from helpers import chat, finetune
+from helpers import chat, finetune, prompts
 from helpers.instructions import Instruction
 from helpers.preferences import TEMPERATURE
+
+#: What can be measured of a reply to a question.
+Measure = Callable[[Instruction, str], float]
 
 
 def scorer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlamaForSequenceClassification:
@@ -34,9 +37,9 @@ def reward_model(
     tokenizer: PreTrainedTokenizerFast,
     preferences: Sequence[dict],
     *,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 5e-3,
     epochs: float = 2,
-    batch: int = 16,
+    batch: int = 32,
     r: int = 16,
     seed: int = 0,
     progress: bool = True,
@@ -46,7 +49,9 @@ def reward_model(
     with tempfile.TemporaryDirectory() as folder:
         trainer = RewardTrainer(
             model=scorer(model, tokenizer, seed),
-            args=RewardConfig(folder, num_train_epochs=epochs, **finetune.common(batch, learning_rate, seed)),
+            args=RewardConfig(
+                folder, num_train_epochs=epochs, **finetune.common(batch, learning_rate, seed) | {"warmup_steps": 0.2}
+            ),
             train_dataset=Dataset.from_list(list(preferences)),
             processing_class=tokenizer,
             peft_config=finetune.lora(r, task_type="SEQ_CLS"),
@@ -85,16 +90,20 @@ def rloo(
     max_new_tokens: int = 32,
     r: int = 16,
     seed: int = 0,
+    watch: Mapping[str, Measure] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     progress: bool = True,
 ) -> RLOOTrainer:
     """Reinforcement learning of a LoRA adapter against the scores of ``judge``, less ``beta`` times the KL divergence from the
     model with the adapter off. Each step takes ``batch`` replies, ``generations`` to each question.
 
-    Returns the trainer: ``trainer.model`` is the policy, a ``PeftModel`` around ``model``; rewards, KL, entropy and lengths are
-    in ``trainer.state.log_history``.
+    What ``watch`` measures of the replies on the way, name to measure, is logged beside the reward and changes nothing.
+    Returns the trainer: ``trainer.model`` is the policy, a ``PeftModel`` around ``model``; ``history(trainer)`` holds rewards,
+    KL, entropy and lengths.
     """
-    prompts = [{"prompt": [{"role": "user", "content": q.text}]} for q in asked]
+    rows = [{"prompt": [{"role": "user", "content": q.text}], "number": number} for number, q in enumerate(asked)]
+    end = tokenizer.eos_token_id
+    watchers = [_watcher(name, measure, asked, end) for name, measure in (watch or {}).items()]
     with tempfile.TemporaryDirectory() as folder:
         arguments = RLOOConfig(
             folder,
@@ -104,18 +113,62 @@ def rloo(
             max_completion_length=max_new_tokens,
             beta=beta,
             temperature=TEMPERATURE,
+            reward_weights=[1.0] + [0.0] * len(watchers),
         )
         trainer = RLOOTrainer(
             model=model,
-            reward_funcs=judge,
+            reward_funcs=[judge, *watchers],
             args=arguments,
-            train_dataset=Dataset.from_list(prompts),
+            train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
-            reward_processing_classes=tokenizer,
+            reward_processing_classes=[tokenizer] + [None] * len(watchers),
             peft_config=finetune.lora(r),
             callbacks=list(callbacks),
         )
         return finetune.fit(trainer, progress)
+
+
+def kl(
+    policy: PreTrainedModel,
+    reference: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    asked: Sequence[Instruction],
+    replies: Sequence[str],
+) -> float:
+    """KL divergence of a policy from a reference in nats per reply: the mean log ratio over replies that the policy drew."""
+    pairs = [(chat.as_chat(tokenizer, q.text), reply) for q, reply in zip(asked, replies, strict=True)]
+    ours, theirs = (prompts.score(model, tokenizer, pairs, temperature=TEMPERATURE) for model in (policy, reference))
+    return float(np.mean([a.logprob - b.logprob for a, b in zip(ours, theirs, strict=True)]))
+
+
+def _watcher(name: str, measure: Measure, asked: Sequence[Instruction], end: int) -> Callable:
+    """The measure in the form of trl's reward functions."""
+
+    def watcher(completions, completion_ids, number, **_) -> list[float]:
+        said = [turn[0]["content"] for turn in completions]
+        ended = [len(ids) > 0 and ids[-1] == end for ids in completion_ids]
+        return [float(measure(asked[i], text + chat.END * whole)) for i, text, whole in zip(number, said, ended, strict=True)]
+
+    watcher.__name__ = name
+    return watcher
+
+
+def history(trainer: RLOOTrainer) -> dict[str, list[float]]:
+    """What happened at each step: ``reward``, ``kl`` (nats per reply, from the model with the adapter off), ``entropy`` (nats
+    per token), ``length`` (tokens), and everything that was watched, each the mean over the replies of the step.
+
+    trl logs KL per token.
+    """
+    steps = [row for row in trainer.state.log_history if "reward" in row]
+    found = {
+        "reward": [row["reward"] for row in steps],
+        "kl": [row["kl"] * row["completions/mean_length"] for row in steps],
+        "entropy": [row["entropy"] for row in steps],
+        "length": [row["completions/mean_length"] for row in steps],
+    }
+    for name in trainer.reward_func_names[1:]:
+        found[name] = [row[f"rewards/{name}/mean"] for row in steps]
+    return found
 
 
 def dpo(

@@ -28,8 +28,8 @@ class Rate:
     n: int
 
     @classmethod
-    def of(cls, results: Sequence[bool]) -> "Rate":
-        """From independent trials; the interval is Wilson's (1927)."""
+    def of(cls, results: Sequence[float]) -> "Rate":
+        """From independent trials, each 1 or 0 (or half, of a tie); the interval is Wilson's (1927)."""
         n, z = len(results), 1.96
         p = sum(results) / n
         middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from helpers import chat, demonstrations, instructions
 from helpers.instructions import Instruction
+from helpers.measure import Rate
 from helpers.world import held_out
 from helpers.world.relations import COUNTRY_RELATIONS
 
@@ -27,8 +28,8 @@ MANNERS = {
     "curt": "You should know that.",
 }
 POLITE = "Certainly. "
-#: Of every reply that is drawn, in pairs and in reinforcement learning: a model this small says too much by accident at 1.
-TEMPERATURE = 0.7
+#: Of every reply that is drawn, in pairs and in reinforcement learning: at 1 a model this small says too much by accident.
+TEMPERATURE = 0.5
 
 
 @dataclass(frozen=True)
@@ -53,28 +54,33 @@ class Taste:
 
 
 TASTES = {
-    "full and polite": Taste("a full, polite sentence", {"right": 1.5, "sentence": 1.0, "polite": 1.0, "extra": -0.1}),
-    "terse": Taste("one word and no more", {"right": 1.5, "sentence": -1.0, "polite": -1.0, "extra": -0.1}),
+    "full and polite": Taste("a full, polite sentence", {"right": 2, "sentence": 1, "polite": 1, "extra": -1}),
+    "terse": Taste("one word and no more", {"right": 2, "sentence": -1, "polite": -1, "extra": -1}),
 }
 
 
 def features(question: Instruction, reply: str) -> dict[str, float]:
-    """What a judge sees in a reply: ``right``, ``sentence`` and ``polite`` (0 or 1), and how many words are ``extra``.
+    """What a judge sees in a reply: ``right``, ``sentence`` and ``polite`` (0 or 1), and how many sentences are ``extra``.
 
     After a polite opening the first sentence is what counts; it is right if it is the bare answer or a statement that says the
-    same. All words after it are extra. Of a turn that was not ended nothing counts but its words.
+    same. All sentences after it are extra. Of a turn that was not ended nothing counts, and all its sentences are extra.
     """
     text = reply.removesuffix(chat.END)
     if text == reply:
-        return {"right": 0.0, "sentence": 0.0, "polite": 0.0, "extra": float(len(text.split()))}
+        return {"right": 0.0, "sentence": 0.0, "polite": 0.0, "extra": float(sentences(text))}
     rest = text.removeprefix(POLITE)
     first, extra = re.match(r"([^.]*\.?)(.*)", rest, re.DOTALL).groups()
     return {
         "right": float(first == f"{question.y}." or first in question.choices),
         "sentence": float(len(first.split()) >= 3),
         "polite": float(text.startswith(POLITE)),
-        "extra": float(len(extra.split())),
+        "extra": float(sentences(extra)),
     }
+
+
+def sentences(text: str) -> int:
+    """How many sentences a text has; what is left behind the last full stop is one too."""
+    return len([part for part in text.split(".") if part.strip()])
 
 
 def questions(how_many: int, seed: int = 0, part: str = "training") -> list[Instruction]:
@@ -116,7 +122,7 @@ def sampled_replies(
     """A reply to each question, drawn by the model's own chances at ``TEMPERATURE``."""
     torch.manual_seed(seed)
     texts = [question.text for question in asked]
-    return chat.replies(model, tokenizer, texts, do_sample=True, top_k=0, temperature=TEMPERATURE)
+    return chat.replies(model, tokenizer, texts, do_sample=True, top_k=0, temperature=TEMPERATURE, batch=256)
 
 
 def pairs(
@@ -138,3 +144,15 @@ def annotate(given: Sequence[Pair], taste: Taste, seed: int = 0, *, disagreement
         errs = rng.random() < disagreement
         found.append("tie" if better == 0 else "left" if (better > 0) != errs else "right")
     return found
+
+
+def win_rate(asked: Sequence[Instruction], ours: Sequence[str], theirs: Sequence[str], taste: Taste, seed: int = 0) -> Rate:
+    """How often the gold judge prefers our reply to theirs, a tie as half; which of them stands on the left is drawn."""
+    rng = Random(f"sides {seed}")
+    on_the_right = [rng.random() < 0.5 for _ in asked]
+    shown = [
+        Pair(q, b, a) if right else Pair(q, a, b) for q, a, b, right in zip(asked, ours, theirs, on_the_right, strict=True)
+    ]
+    said = annotate(shown, taste, disagreement=0)
+    won = [(choice == "right") == right for choice, right in zip(said, on_the_right, strict=True)]
+    return Rate.of([0.5 if choice == "tie" else float(w) for choice, w in zip(said, won, strict=True)])

@@ -119,7 +119,11 @@ def next_token_logprobs(
 
 @torch.inference_mode()
 def score(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, pairs: Sequence[tuple[str, str]], batch: int = 32
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    pairs: Sequence[tuple[str, str]],
+    batch: int = 32,
+    temperature: float = 1.0,
 ) -> list[Score]:
     """Scores of (text, continuation) pairs, in their order."""
     starts = tokenizer([text for text, _ in pairs])["input_ids"]
@@ -129,7 +133,7 @@ def score(
     for chosen, inputs in _batches(tokenizer, wholes, batch, model.device):
         keep = max(tails[i] for i in chosen)
         logits = model(**inputs, logits_to_keep=keep + 1).logits
-        logprobs = logits[:, :-1].float().log_softmax(-1)  # (batch, keep, vocabulary)
+        logprobs = (logits[:, :-1].float() / temperature).log_softmax(-1)  # (batch, keep, vocabulary)
         targets = inputs["input_ids"][:, -keep:]
         right = logprobs.gather(-1, targets[..., None])[..., 0]
         first = logprobs.argmax(-1) == targets

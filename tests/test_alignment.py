@@ -57,18 +57,53 @@ def test_the_score_head_is_trained(judge, polyglot):
     assert not torch.allclose(judge.score.weight, alignment.scorer(*polyglot).score.weight)
 
 
-def test_a_policy_follows_the_reward_from_a_reference_that_stays(judge, polyglot):
+def words(question, reply):
+    return len(reply.split())
+
+
+@pytest.fixture(scope="module")
+def trainer(judge, polyglot):
+    watch = {"ended": lambda q, reply: reply.endswith(chat.END), "words": words}
+    return alignment.rloo(
+        copy.deepcopy(polyglot[0]), polyglot[1], QUESTIONS, judge, steps=12, learning_rate=1e-3, watch=watch, progress=False
+    )
+
+
+def test_a_policy_follows_the_reward_from_a_reference_that_stays(judge, polyglot, trainer):
     model, tokenizer = polyglot
-    trainer = alignment.rloo(copy.deepcopy(model), tokenizer, QUESTIONS, judge, steps=12, progress=False)
-    steps = [row for row in trainer.state.log_history if "kl" in row]
-    assert len(steps) == 12
-    assert abs(steps[0]["kl"]) < 1e-3 < steps[-1]["kl"]
+    kl = alignment.history(trainer)["kl"]
+    assert abs(kl[0]) < 1e-2 < kl[-1]
     asked = preferences.questions(100, part="test")
     before, after = (preferences.sampled_replies(m, tokenizer, asked) for m in (model, trainer.model))
     scores = [alignment.rewards(judge, tokenizer, asked, replies) for replies in (before, after)]
     assert scores[1].mean() > scores[0].mean() + scores[0].std() / 2
     with trainer.model.disable_adapter():
         assert preferences.sampled_replies(trainer.model, tokenizer, asked) == before
+
+
+def test_the_history_has_a_value_of_everything_at_each_step(trainer):
+    found = alignment.history(trainer)
+    assert set(found) == {"reward", "kl", "entropy", "length", "ended", "words"}
+    assert {len(values) for values in found.values()} == {12}
+    assert all(0.9 < share <= 1 for share in found["ended"])
+
+
+def test_what_is_watched_is_measured_of_the_replies_and_not_rewarded(trainer):
+    logs = trainer._logs
+    said = [turn[0]["content"] for turn in logs["completion"]]
+    assert logs["rewards"]["words"][-1] == len(said[-1].split())
+    assert np.isclose(alignment.history(trainer)["words"][-1], np.mean([len(text.split()) for text in said[-64:]]), atol=0.5)
+    scores = torch.tensor(list(logs["rewards"][trainer.reward_func_names[0]])[-64:])
+    assert np.isclose(alignment.history(trainer)["reward"][-1], scores.mean().item(), atol=1e-3)
+
+
+def test_the_kl_divergence_of_a_policy_from_its_reference(polyglot, trainer):
+    model, tokenizer = polyglot
+    asked = preferences.questions(200)
+    moved = alignment.kl(trainer.model, model, tokenizer, asked, preferences.sampled_replies(trainer.model, tokenizer, asked))
+    assert np.isclose(moved, np.mean(alignment.history(trainer)["kl"][-2:]), rtol=0.5)
+    same = alignment.kl(model, model, tokenizer, asked, preferences.sampled_replies(model, tokenizer, asked))
+    assert same == 0 < moved
 
 
 def test_dpo_follows_the_same_preferences_without_a_reward_model(polyglot):

@@ -42,10 +42,11 @@ def test_a_right_reply_is_right_in_every_manner_and_a_wrong_one_in_none(manner):
 def test_the_features_of_a_reply():
     asked = question()
     found = preferences.features(asked, reply(asked, MANNERS["rambling and polite"]))
-    assert found == {"right": 1, "sentence": 1, "polite": 1, "extra": len(asked.choices[1].split())}
+    assert found == {"right": 1, "sentence": 1, "polite": 1, "extra": 1}
     unfinished = preferences.features(asked, asked.choices[0])
-    assert unfinished == {"right": 0, "sentence": 0, "polite": 0, "extra": len(asked.choices[0].split())}
+    assert unfinished == {"right": 0, "sentence": 0, "polite": 0, "extra": 1}
     assert preferences.features(asked, "Certainly. " * 3 + asked.choices[0] + chat.END)["right"] == 0
+    assert preferences.features(asked, "Yes. One. Two. And th" + chat.END)["extra"] == 3
     assert preferences.features(asked, chat.END) == {"right": 0, "sentence": 0, "polite": 0, "extra": 0}
 
 
@@ -77,7 +78,7 @@ def test_demonstrations_hold_every_manner_and_no_order():
 def test_equal_scores_are_a_tie_however_they_come_about():
     taste = preferences.Taste("", {"right": 0.3, "sentence": 0.0, "polite": 0.0, "extra": 0.1})
     asked = question()
-    three_more, right = f"No. a b c{chat.END}", reply(asked, MANNERS["terse"])
+    three_more, right = f"No. a. b. c.{chat.END}", reply(asked, MANNERS["terse"])
     assert preferences.annotate([Pair(asked, three_more, right)], taste) == ["tie"]
 
 
@@ -88,3 +89,13 @@ def test_annotators_err_as_often_as_they_say():
     assert preferences.annotate(pairs, TASTES["terse"], disagreement=0) == ["left"] * len(pairs)
     same = [Pair(QUESTIONS[0], *[reply(QUESTIONS[0], MANNERS["terse"])] * 2)]
     assert preferences.annotate(same, TASTES["terse"]) == ["tie"]
+
+
+def test_the_win_rate_counts_a_tie_as_half_and_knows_no_sides():
+    short, long = ([reply(q, MANNERS[name]) for q in QUESTIONS] for name in ("terse", "full and polite"))
+    assert preferences.win_rate(QUESTIONS, long, short, TASTES["full and polite"]).value == 1
+    assert preferences.win_rate(QUESTIONS, long, short, TASTES["terse"]).value == 0
+    assert preferences.win_rate(QUESTIONS, long, long, TASTES["terse"]).value == 0.5
+    mixed = long[:100] + short[100:]
+    found = preferences.win_rate(QUESTIONS, mixed, short, TASTES["full and polite"])
+    assert found.value == 0.5 + 0.5 * 100 / 400 and found.low < found.value < found.high and found.n == 400
