@@ -106,14 +106,17 @@ def part_of_country(country: str) -> str:
     return "validation" if held_out.country_is_for_validation(country) else "test"
 
 
+def reply_in(question: Instruction, manner: str) -> str:
+    """The right reply to a question in one of the ``MANNERS``."""
+    sentence = question.choices[0]
+    other = next(text for text in question.choices if text != sentence)
+    return MANNERS[manner].format(y=question.y, sentence=sentence, other=other)
+
+
 def in_manners(how_many: int, seed: int = 0) -> list[Instruction]:
-    """Questions that ask for no form, answered by people of different habits: every manner equally often."""
-    rng, found = Random(f"manners {seed}"), []
-    for question in questions(how_many, seed):
-        sentence, other = question.choices[:2]
-        manner = rng.choice(tuple(MANNERS.values()))
-        found.append(replace(question, answer=manner.format(y=question.y, sentence=sentence, other=other)))
-    return found
+    """Demonstrations: questions that ask for no form, answered by people of different habits, every manner equally often."""
+    rng = Random(f"manners {seed}")
+    return [replace(question, answer=reply_in(question, rng.choice(tuple(MANNERS)))) for question in questions(how_many, seed)]
 
 
 def sampled_replies(

@@ -8,7 +8,7 @@ import torch
 
 from helpers import alignment, chat, finetune, labels, preferences
 from helpers.labels import Label
-from helpers.preferences import MANNERS, TASTES
+from helpers.preferences import TASTES
 
 QUESTIONS = preferences.questions(160)
 
@@ -27,8 +27,7 @@ def polyglot(medium):
 def polite_first(asked):
     """Preferences for the full and polite over the terse manner."""
     return labels.preferences(
-        Label(q.text, MANNERS["full and polite"].format(sentence=q.choices[0]), MANNERS["terse"].format(y=q.y), "left")
-        for q in asked
+        Label(q.text, preferences.reply_in(q, "full and polite"), preferences.reply_in(q, "terse"), "left") for q in asked
     )
 
 
@@ -40,8 +39,8 @@ def judge(polyglot):
 def test_the_reward_model_ranks_replies_to_other_questions(judge, polyglot):
     asked = preferences.questions(60, part="test")
     good, bad = (
-        alignment.rewards(judge, polyglot[1], asked, [text.format(y=q.y, sentence=q.choices[0]) for q in asked])
-        for text in (MANNERS["full and polite"], MANNERS["terse"])
+        alignment.rewards(judge, polyglot[1], asked, [preferences.reply_in(q, manner) for q in asked])
+        for manner in ("full and polite", "terse")
     )
     assert good.shape == (60,) and (good > bad).mean() > 0.95
 
@@ -108,7 +107,7 @@ def test_the_kl_divergence_of_a_policy_from_its_reference(polyglot, trainer):
 
 def test_dpo_follows_the_same_preferences_without_a_reward_model(polyglot):
     model, tokenizer = polyglot
-    policy = alignment.dpo(copy.deepcopy(model), tokenizer, polite_first(QUESTIONS), epochs=2, progress=False).model
+    policy = alignment.dpo(copy.deepcopy(model), tokenizer, polite_first(QUESTIONS), learning_rate=1e-3, progress=False).model
     asked = preferences.questions(100, part="test")
     before, after = (preferences.sampled_replies(m, tokenizer, asked) for m in (model, policy))
     assert _polite(after) > _polite(before) + 0.2

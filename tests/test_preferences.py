@@ -13,12 +13,12 @@ def question(task="capital"):
 
 
 def reply(asked, manner):
-    return manner.format(y=asked.y, sentence=asked.choices[0], other=asked.choices[1]) + chat.END
+    return preferences.reply_in(asked, manner) + chat.END
 
 
 def ranked(taste):
     asked = question()
-    return sorted(MANNERS, key=lambda name: -TASTES[taste].gold(asked, reply(asked, MANNERS[name])))
+    return sorted(MANNERS, key=lambda name: -TASTES[taste].gold(asked, reply(asked, name)))
 
 
 def test_each_taste_likes_its_own_manner_best():
@@ -34,14 +34,14 @@ def test_the_curt_reply_is_liked_least_of_all_or_nearly(taste):
 @pytest.mark.parametrize("manner", [name for name in MANNERS if name != "curt"])
 def test_a_right_reply_is_right_in_every_manner_and_a_wrong_one_in_none(manner):
     asked = question()
-    said = reply(asked, MANNERS[manner])
+    said = reply(asked, manner)
     assert preferences.features(asked, said)["right"] == 1
     assert preferences.features(asked, said.replace(asked.y, "Xanadu"))["right"] == 0
 
 
 def test_the_features_of_a_reply():
     asked = question()
-    found = preferences.features(asked, reply(asked, MANNERS["rambling and polite"]))
+    found = preferences.features(asked, reply(asked, "rambling and polite"))
     assert found == {"right": 1, "sentence": 1, "polite": 1, "extra": 1}
     unfinished = preferences.features(asked, asked.choices[0])
     assert unfinished == {"right": 0, "sentence": 0, "polite": 0, "extra": 1}
@@ -78,21 +78,21 @@ def test_demonstrations_hold_every_manner_and_no_order():
 def test_equal_scores_are_a_tie_however_they_come_about():
     taste = preferences.Taste("", {"right": 0.3, "sentence": 0.0, "polite": 0.0, "extra": 0.1})
     asked = question()
-    three_more, right = f"No. a. b. c.{chat.END}", reply(asked, MANNERS["terse"])
+    three_more, right = f"No. a. b. c.{chat.END}", reply(asked, "terse")
     assert preferences.annotate([Pair(asked, three_more, right)], taste) == ["tie"]
 
 
 def test_annotators_err_as_often_as_they_say():
-    pairs = [Pair(q, reply(q, MANNERS["terse"]), reply(q, MANNERS["full and polite"])) for q in QUESTIONS] * 5
+    pairs = [Pair(q, reply(q, "terse"), reply(q, "full and polite")) for q in QUESTIONS] * 5
     said = preferences.annotate(pairs, TASTES["terse"], disagreement=0.15)
     assert 0.83 < said.count("left") / len(said) < 0.87
     assert preferences.annotate(pairs, TASTES["terse"], disagreement=0) == ["left"] * len(pairs)
-    same = [Pair(QUESTIONS[0], *[reply(QUESTIONS[0], MANNERS["terse"])] * 2)]
+    same = [Pair(QUESTIONS[0], *[reply(QUESTIONS[0], "terse")] * 2)]
     assert preferences.annotate(same, TASTES["terse"]) == ["tie"]
 
 
 def test_the_win_rate_counts_a_tie_as_half_and_knows_no_sides():
-    short, long = ([reply(q, MANNERS[name]) for q in QUESTIONS] for name in ("terse", "full and polite"))
+    short, long = ([reply(q, name) for q in QUESTIONS] for name in ("terse", "full and polite"))
     assert preferences.win_rate(QUESTIONS, long, short, TASTES["full and polite"]).value == 1
     assert preferences.win_rate(QUESTIONS, long, short, TASTES["terse"]).value == 0
     assert preferences.win_rate(QUESTIONS, long, long, TASTES["terse"]).value == 0.5
