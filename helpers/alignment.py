@@ -5,6 +5,7 @@ Bradley and Terry 1952; Christiano et al. 2017 (arXiv:1706.03741); Ouyang et al.
 """
 
 import copy
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
@@ -157,12 +158,12 @@ def history(trainer: RLOOTrainer) -> dict[str, list[float]]:
     """What happened at each step: ``reward``, ``kl`` (nats per reply, from the model with the adapter off), ``entropy`` (nats
     per token), ``length`` (tokens), and everything that was watched, each the mean over the replies of the step.
 
-    trl logs KL per token.
+    trl logs KL per token, and with ``beta=0``, where it keeps no reference, none: then ``kl`` is not a number.
     """
     steps = [row for row in trainer.state.log_history if "reward" in row]
     found = {
         "reward": [row["reward"] for row in steps],
-        "kl": [row["kl"] * row["completions/mean_length"] for row in steps],
+        "kl": [row.get("kl", math.nan) * row["completions/mean_length"] for row in steps],
         "entropy": [row["entropy"] for row in steps],
         "length": [row["completions/mean_length"] for row in steps],
     }

@@ -87,6 +87,12 @@ def test_the_history_has_a_value_of_everything_at_each_step(trainer):
     assert all(0.9 < share <= 1 for share in found["ended"])
 
 
+def test_without_a_penalty_there_is_a_history_and_no_kl(judge, polyglot):
+    free = alignment.rloo(copy.deepcopy(polyglot[0]), polyglot[1], QUESTIONS, judge, beta=0.0, steps=1, progress=False)
+    found = alignment.history(free)
+    assert np.isnan(found["kl"]).all() and np.isfinite(found["reward"]).all()
+
+
 def test_what_is_watched_is_measured_of_the_replies_and_not_rewarded(trainer):
     logs = trainer._logs
     said = [turn[0]["content"] for turn in logs["completion"]]
