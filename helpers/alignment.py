@@ -39,14 +39,14 @@ def reward_model(
     preferences: Sequence[dict],
     *,
     learning_rate: float = 5e-3,
-    epochs: float = 2,
-    batch: int = 32,
     r: int = 16,
     seed: int = 0,
     progress: bool = True,
 ) -> PreTrainedModel:
     """A reward model, the layers of ``model`` with a LoRA adapter and a score head, trained on preferences in trl's
-    conversational format (``prompt``, ``chosen``, ``rejected``) and merged."""
+    conversational format (``prompt``, ``chosen``, ``rejected``) and merged. Few preferences are passed more often, up to six
+    times, and in smaller batches."""
+    epochs, batch = min(6, max(2, 1600 // len(preferences))), 16 if len(preferences) < 400 else 32
     with tempfile.TemporaryDirectory() as folder:
         trainer = RewardTrainer(
             model=scorer(model, tokenizer, seed),
@@ -69,12 +69,13 @@ def rewards(
         tokenizer.bos_token + chat.as_chat(tokenizer, q.text) + reply.removesuffix(chat.END) + chat.END
         for q, reply in zip(asked, replies, strict=True)
     ]
-    found = []
-    for begin in range(0, len(texts), 64):
-        inputs = tokenizer(texts[begin : begin + 64], return_tensors="pt", padding=True, padding_side="right").to(model.device)
+    found = np.empty(len(texts), dtype=np.float32)
+    for chosen in np.array_split(np.argsort([len(text) for text in texts]), math.ceil(len(texts) / 64)):
+        part = [texts[i] for i in chosen]  # of similar length, so that little is padded
+        inputs = tokenizer(part, return_tensors="pt", padding=True, padding_side="right").to(model.device)
         inputs.pop("token_type_ids", None)
-        found.append(model(**inputs).logits[:, 0].float().cpu())
-    return torch.cat(found).numpy()
+        found[chosen] = model(**inputs).logits[:, 0].float().cpu()
+    return found
 
 
 def rloo(

@@ -8,9 +8,14 @@ from datasets import Dataset
 from peft import LoraConfig
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, PrinterCallback, Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
+from trl.trainer import utils as trl_utils
 
 from helpers.pretrain import ProgressBar, fastest_dtype, keep_memory
 from helpers.prompts import Prompt
+
+# Where there is no Triton trl scores every token, those without a label too, and throws their scores away. Leaving them out,
+# as it does on GPUs, gives the same loss and takes a fifth less time on a processor. (Without this name trl goes its own way.)
+trl_utils._use_triton = lambda device: True
 
 
 def row(demonstration: Prompt, tokenizer: PreTrainedTokenizerFast) -> dict:
@@ -85,6 +90,8 @@ def fit(trainer: Trainer, progress: bool = True) -> Trainer:
     """Trains, and gives the trainer back, its model in evaluation mode and computing in float32."""
     keep_memory()
     trainer.remove_callback(PrinterCallback)
+    # Nobody here reads how many operations a step takes, and counting them takes a twentieth of it.
+    trainer.floating_point_ops = lambda inputs: 0
     if progress:
         trainer.add_callback(ProgressBar)
     trainer.train()

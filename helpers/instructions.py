@@ -97,11 +97,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Instruction(Prompt):
-    """A prompt with its task, its form and the bare answer y. ``choices`` are all right answers, ``answer`` the first."""
+    """A prompt with its task, its form, the bare answer y and the word it is about. ``choices`` are all right answers,
+    ``answer`` the first."""
 
     task: str = ""
     form: str = ""
     y: str = ""
+    word: str = ""
 
     def is_right(self, reply: str) -> bool:
         """Whether the reply is a right answer in the right form."""
@@ -123,7 +125,7 @@ def ask(task: Task, form: str, item: Item, rng: Random) -> Instruction:
     """One of the ways to ask for this item in this form, with the right answers."""
     text = f"{rng.choice(item.asks)} {FORMS[form].order}".strip()
     answers = tuple(FORMS[form].text.format(y=item.y, sentence=sentence) for sentence in item.sentences or ("",))
-    return Instruction(text, answers[0], answers, task.name, form, item.y)
+    return Instruction(text, answers[0], answers, task.name, form, item.y, item.word)
 
 
 def demonstrations(

@@ -86,9 +86,19 @@ def _ends_its_line(file) -> bool:
     return file.read(1) == b"\n"
 
 
-def read(file: Path) -> tuple[list[Label], list[str]]:
+def read(*files: Path) -> tuple[list[Label], list[str]]:
     """The labels that count, in the order of their pairs' first labels, and a complaint about each line that is skipped, with
-    its number. Both are empty if there is no file yet. Raises CourseError if there is one that cannot be read."""
+    its number. Several files are put behind one another; annotators of the same name in two of them are two people. A file
+    that is not there yet holds nothing. Raises CourseError if one cannot be read."""
+    found: list[Label] = []
+    complaints: list[str] = []
+    for file in files:
+        one, said = _read(file)
+        found, complaints = found + one, complaints + said
+    return found, complaints
+
+
+def _read(file: Path) -> tuple[list[Label], list[str]]:
     counted: dict[tuple[str, str], Label] = {}
     complaints = []
     try:

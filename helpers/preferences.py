@@ -95,7 +95,8 @@ def questions(how_many: int, seed: int = 0, part: str = "training") -> list[Inst
     for number in range(how_many):
         name = COUNTRY_RELATIONS[number % len(COUNTRY_RELATIONS)]
         item = rng.choice(items[name])
-        found.append(Instruction(rng.choice(item.asks), item.sentences[0], item.sentences, name, "full sentence", item.y))
+        text, right = rng.choice(item.asks), item.sentences
+        found.append(Instruction(text, right[0], right, name, "full sentence", item.y, item.word))
     return found
 
 
@@ -125,7 +126,7 @@ def sampled_replies(
     """A reply to each question, drawn by the model's own chances at ``TEMPERATURE``."""
     torch.manual_seed(seed)
     texts = [question.text for question in asked]
-    return chat.replies(model, tokenizer, texts, do_sample=True, top_k=0, temperature=TEMPERATURE, batch=256)
+    return chat.replies(model, tokenizer, texts, do_sample=True, top_k=0, temperature=TEMPERATURE)
 
 
 def pairs(
@@ -150,7 +151,8 @@ def annotate(given: Sequence[Pair], taste: Taste, seed: int = 0, *, disagreement
 
 
 def win_rate(asked: Sequence[Instruction], ours: Sequence[str], theirs: Sequence[str], taste: Taste, seed: int = 0) -> Rate:
-    """How often the gold judge prefers our reply to theirs, a tie as half; which of them stands on the left is drawn."""
+    """How often the gold judge prefers our reply to theirs, a tie as half; which of them stands on the left is drawn. The
+    interval is one over countries."""
     rng = Random(f"sides {seed}")
     on_the_right = [rng.random() < 0.5 for _ in asked]
     shown = [
@@ -158,4 +160,5 @@ def win_rate(asked: Sequence[Instruction], ours: Sequence[str], theirs: Sequence
     ]
     said = annotate(shown, taste, disagreement=0)
     won = [(choice == "right") == right for choice, right in zip(said, on_the_right, strict=True)]
-    return Rate.of([0.5 if choice == "tie" else float(w) for choice, w in zip(said, won, strict=True)])
+    points = [0.5 if choice == "tie" else float(w) for choice, w in zip(said, won, strict=True)]
+    return Rate.of_groups(points, [question.word for question in asked])

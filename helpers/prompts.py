@@ -175,7 +175,7 @@ def generate(
     texts: Sequence[str],
     *,
     max_new_tokens: int = 24,
-    batch: int = 64,
+    batch: int = 256,
     skip_special_tokens: bool = True,
     **sampling,
 ) -> list[str]:

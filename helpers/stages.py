@@ -33,14 +33,17 @@ def sft_settings(name: str) -> dict[str, object]:
     return {key: value for key, value in RECIPES[name].items() if key not in ("examples", "r", "seconds")}
 
 
-def finetuned(base: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> PreTrainedModel:
-    """The base, all of its parameters finetuned on the sentiment of company news."""
-    return sft_stage("finetuned", base, tokenizer, demonstrations.sentiment, seed)
+def finetuned(
+    base: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0, *, train: bool = True
+) -> PreTrainedModel:
+    """The base, all of its parameters finetuned on the sentiment of company news. With ``train=False`` CourseError is raised
+    if no earlier run left it."""
+    return sft_stage("finetuned", base, tokenizer, demonstrations.sentiment, seed, may_train=train)
 
 
-def lora(base: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> PreTrainedModel:
-    """The base with a LoRA adapter finetuned on the sentiment of company news."""
-    return sft_stage("lora", base, tokenizer, demonstrations.sentiment, seed)
+def lora(base: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0, *, train: bool = True) -> PreTrainedModel:
+    """The base with a LoRA adapter finetuned on the sentiment of company news; ``train`` as above."""
+    return sft_stage("lora", base, tokenizer, demonstrations.sentiment, seed, may_train=train)
 
 
 def instruct(
@@ -67,6 +70,8 @@ def sft_stage(
     tokenizer: PreTrainedTokenizerFast,
     draw: Callable[[int, int], list[Prompt]],
     seed: int,
+    *,
+    may_train: bool = True,
 ) -> PreTrainedModel:
     """The stage of this name by its recipe, on ``draw(examples, seed)``."""
     recipe = RECIPES[name]
@@ -78,14 +83,15 @@ def sft_stage(
         return finetune.sft(copy.deepcopy(base), tokenizer, given, lora=lora, seed=seed, **sft_settings(name)).model
 
     settings = recipe | {"seed": seed, "demonstrations": sha256(repr(given).encode()).hexdigest()}
-    return load_or_train(name, base, tokenizer, train, seconds=recipe["seconds"], settings=settings)
+    how = train if may_train else None
+    return load_or_train(name, base, tokenizer, how, seconds=recipe["seconds"], settings=settings)
 
 
 def load_or_train(
     name: str,
     base: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    train: Callable[[], PreTrainedModel],
+    train: Callable[[], PreTrainedModel] | None,
     *,
     seconds: float,
     settings: Mapping[str, object],
@@ -95,12 +101,14 @@ def load_or_train(
 
     ``base`` is the model that ``train`` starts from, ``settings`` what else it depends on: if either has changed the stage is
     trained anew. ``seconds``, about how long that takes, is announced. Of a LoRA model only the adapter is kept, of any other
-    all weights, in float16.
+    all weights, in float16. Raises CourseError if it would have to be trained and ``train`` is None.
     """
     place, recipe = folder / name, {"base": fingerprint(base), "settings": dict(settings)}
     try:
         return load(place, base, recipe)
     except CourseError as error:
+        if train is None:
+            raise
         print(f"{error}; training it now, about {seconds:.0f} s on two cores")
     model = train().eval()
     try:

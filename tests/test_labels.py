@@ -42,6 +42,18 @@ def test_a_label_can_be_taken_back(file):
     assert written(file, FIRST, SECOND, undone) == ([FIRST], [])
 
 
+def test_files_of_two_readers_are_put_together_even_if_both_are_called_the_same(tmp_path):
+    ann, ben = tmp_path / "ann.jsonl", tmp_path / "ben.jsonl"
+    other = Label(FIRST.prompt, FIRST.left, FIRST.right, "right")
+    written(ann, FIRST, SECOND)
+    written(ben, other)
+    ben.write_bytes(ben.read_bytes() + b"{\n")
+    found, complaints = labels.read(ann, ben, tmp_path / "none.jsonl")
+    assert found == [FIRST, SECOND, other]
+    assert len(complaints) == 1 and complaints[0].startswith("ben.jsonl, line 2")
+    assert labels.agreement(*(labels.read(file)[0] for file in (ann, ben))).value == 0
+
+
 @pytest.mark.parametrize(
     "line", [b"{", b"[]", b"7", b'{"prompt": []}', b"\xff", FIRST.line().replace('"left"', '"up"').encode()], ids=repr
 )

@@ -57,6 +57,21 @@ def test_the_interval_of_draws_is_wider_than_that_of_independent_trials():
     assert draws.high - draws.low > 2 * (independent.high - independent.low)
 
 
+def test_the_interval_of_groups_does_not_shrink_when_each_trial_is_told_twice():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40).astype(str), 5)
+    results = rng.random(200) < np.repeat(rng.random(40), 5)  # a chance of its own for each group
+    once, twice = Rate.of_groups(results, groups), Rate.of_groups(np.tile(results, 2), np.tile(groups, 2))
+    assert once.value == twice.value == results.mean() and (once.low, once.high) == (twice.low, twice.high)
+    assert once.high - once.low > Rate.of(results).high - Rate.of(results).low
+
+
+def test_the_interval_of_groups_of_one_is_that_of_independent_trials():
+    results = np.random.default_rng(1).random(400) < 0.8
+    found, wilson = Rate.of_groups(results, [str(i) for i in range(400)]), Rate.of(results)
+    assert found.low == pytest.approx(wilson.low, abs=0.01) and found.high == pytest.approx(wilson.high, abs=0.01)
+
+
 def test_grammar_pairs_are_made_of_words_never_joined():
     pairs = measure.grammar_pairs(60)
     assert {name: len(group) for name, group in pairs.items()} == dict.fromkeys(pairs, 60)

@@ -47,6 +47,14 @@ def get(request, small):
     return ask
 
 
+def test_a_stage_that_may_not_be_trained_is_loaded_or_refused(get, tmp_path, small, course_error):
+    ask = {"seconds": 1, "settings": SETTINGS, "folder": tmp_path}
+    with course_error("'stage' is not there yet"):
+        stages.load_or_train("stage", *small, None, **ask)
+    made = get(tmp_path)
+    assert torch.allclose(logits(made), logits(stages.load_or_train("stage", *small, None, **ask)), atol=2e-2)
+
+
 def logits(model):
     with torch.inference_mode():
         return model(torch.arange(8)[None]).logits
