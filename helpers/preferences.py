@@ -6,6 +6,7 @@ A taste is also the gold judge: what the annotators truly want, which no model i
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from random import Random
 
 import torch
@@ -130,11 +131,14 @@ def sampled_replies(
 
 
 def pairs(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Instruction], seed: int = 0
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Instruction], seed: int = 0, replies: int = 2
 ) -> list[Pair]:
-    """Two different replies of the model to each question; a question that got the same reply twice is left out."""
-    said = sampled_replies(model, tokenizer, [question for question in asked for _ in range(2)], seed)
-    return [Pair(q, a, b) for q, a, b in zip(asked, said[::2], said[1::2], strict=True) if a != b]
+    """Every pair of two different ones among the model's ``replies`` to each question, in an order of chance."""
+    said = sampled_replies(model, tokenizer, [question for question in asked for _ in range(replies)], seed)
+    groups = [said[begin : begin + replies] for begin in range(0, len(said), replies)]
+    found = [Pair(q, a, b) for q, group in zip(asked, groups, strict=True) for a, b in combinations(group, 2) if a != b]
+    Random(f"pairs {seed}").shuffle(found)
+    return found
 
 
 def annotate(given: Sequence[Pair], taste: Taste, seed: int = 0, *, disagreement: float = 0.15) -> list[str]:

@@ -128,3 +128,11 @@ def test_a_pair_is_two_different_replies(polyglot):
     assert 20 < len(found) <= 60
     assert all(pair.left != pair.right for pair in found)
     assert "left" in preferences.annotate(found, TASTES["terse"])
+
+
+def test_three_replies_make_up_to_three_pairs(polyglot):
+    found = preferences.pairs(*polyglot, QUESTIONS[:20], replies=3)
+    assert 20 < len(found) <= 60
+    asked = [pair.question for pair in found]
+    assert max(asked.count(question) for question in asked) >= 2 and asked != sorted(asked, key=QUESTIONS.index)
+    assert all(pair.left != pair.right for pair in found)
