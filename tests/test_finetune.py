@@ -34,6 +34,14 @@ def test_only_the_answer_and_its_end_are_in_the_loss(medium):
     assert learned == {(p.answer + medium[1].eos_token).strip() for p in FEW}
 
 
+def test_tokens_without_a_label_can_be_left_out_of_the_loss(medium, monkeypatch):
+    losses = []
+    for scores_all in (False, True):
+        monkeypatch.setattr(finetune.trl_utils, "_use_triton", lambda device, scores_all=scores_all: not scores_all)
+        losses.append([row["loss"] for row in sft(medium, epochs=4).state.log_history if "loss" in row])
+    assert len(losses[0]) >= 3 and losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
 def test_an_adapter_is_all_that_lora_changes(medium):
     tuned = sft(medium, lora=LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"), learning_rate=1e-2)
     assert isinstance(tuned.model, PeftModel)

@@ -133,7 +133,8 @@ def test_in_a_browser_clicks_and_keys_label_and_a_restart_finds_them(lab, file):
         page.goto(lab)
         count = page.locator(".labelling-count")
 
-        def run_the_cell():
+        def run_the_cell():  # once the kernel hears: JupyterLab drops a cell that is run before
+            expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
             page.locator(".jp-CodeCell .cm-content").first.click()
             page.keyboard.press("Shift+Enter")
 
@@ -149,6 +150,7 @@ def test_in_a_browser_clicks_and_keys_label_and_a_restart_finds_them(lab, file):
         page.keyboard.press("Backspace")
         expect(count).to_have_text("2 of 4")
         page.locator(".labelling-tie").click()
+        expect(count).to_have_text("3 of 4")  # what comes before the next pair is shown does not count
         page.locator(".labelling-undo").click()
         expect(count).to_have_text("2 of 4")
         assert choices(file) == ["right", "left"]
@@ -162,6 +164,7 @@ def test_in_a_browser_clicks_and_keys_label_and_a_restart_finds_them(lab, file):
         expect(page.locator(".labelling-prompt")).to_have_text(PAIRS[2].question.text)
         page.keyboard.press("ArrowRight")  # the focus is in the notebook: the widget does not hear this
         page.locator(".labelling-right").click()
+        expect(count).to_have_text("3 of 4")
         page.keyboard.press("ArrowRight")
         expect(page.locator(".labelling-prompt")).to_have_text("All pairs are labelled. Thank you!")
     assert choices(file) == ["right", "left", "right", "right"]
