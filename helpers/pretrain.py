@@ -10,6 +10,7 @@ python -m helpers.pretrain --benchmark                      tokens/s, FLOP/s and
 import argparse
 import contextlib
 import ctypes
+import functools
 import json
 import math
 import platform
@@ -157,8 +158,9 @@ def keep_memory() -> None:
         mallopt(-2, 2**28)  # M_TOP_PAD in bytes: it grows by 256 MiB at a time
 
 
+@functools.cache
 def fastest_dtype() -> torch.dtype:
-    """bfloat16 where this machine multiplies matrices faster in it than in float32, else float32. Takes 50 ms."""
+    """bfloat16 where this machine multiplies matrices faster in it than in float32, else float32. Measured once."""
     return max((torch.float32, torch.bfloat16), key=lambda dtype: matmul_flops(512, 512, 512, dtype, seconds=0.02))
 
 
