@@ -38,21 +38,18 @@ def reward_model(
     tokenizer: PreTrainedTokenizerFast,
     preferences: Sequence[dict],
     *,
-    learning_rate: float = 5e-3,
     r: int = 16,
     seed: int = 0,
     progress: bool = True,
 ) -> PreTrainedModel:
     """A reward model, the layers of ``model`` with a LoRA adapter and a score head, trained on preferences in trl's
     conversational format (``prompt``, ``chosen``, ``rejected``) and merged. Few preferences are passed more often, up to six
-    times, and in smaller batches."""
-    epochs, batch = min(6, max(2, 1600 // len(preferences))), 16 if len(preferences) < 400 else 32
+    times, and at a higher rate."""
+    epochs, rate = min(6, max(2, 1600 // len(preferences))), 5e-3 if len(preferences) < 400 else 3e-3
     with tempfile.TemporaryDirectory() as folder:
         trainer = RewardTrainer(
             model=scorer(model, tokenizer, seed),
-            args=RewardConfig(
-                folder, num_train_epochs=epochs, **finetune.common(batch, learning_rate, seed) | {"warmup_steps": 0.2}
-            ),
+            args=RewardConfig(folder, num_train_epochs=epochs, **finetune.common(16, rate, seed) | {"warmup_steps": 0.2}),
             train_dataset=Dataset.from_list(list(preferences)),
             processing_class=tokenizer,
             peft_config=finetune.lora(r, task_type="SEQ_CLS"),
