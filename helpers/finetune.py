@@ -6,7 +6,15 @@ from collections.abc import Sequence
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, PrinterCallback, Trainer, TrainerCallback
+from transformers import (
+    AttentionInterface,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+)
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from trl import SFTConfig, SFTTrainer
 from trl.trainer import utils as trl_utils
 
@@ -16,6 +24,19 @@ from helpers.prompts import Prompt
 # Where there is no Triton trl scores every token, those without a label too, and throws their scores away. Leaving them out,
 # as it does on GPUs, gives the same loss and takes a fifth less time on a processor. (Without this name trl goes its own way.)
 trl_utils._use_triton = lambda device: True
+
+
+def _attention(module, query, key, value, mask, **options):
+    """transformers' own; on a processor in float32, also where the rest is in bfloat16. On texts as short as the course's
+    that is three times as quick as its fused kernel is in bfloat16, and takes a fifth off a training step."""
+    if query.device.type != "cpu":
+        return sdpa_attention_forward(module, query, key, value, mask, **options)
+    with torch.autocast("cpu", enabled=False):
+        found, weights = sdpa_attention_forward(module, query.float(), key.float(), value.float(), mask, **options)
+    return found.to(query.dtype), weights
+
+
+AttentionInterface.register("sdpa", _attention)
 
 
 def row(demonstration: Prompt, tokenizer: PreTrainedTokenizerFast) -> dict:

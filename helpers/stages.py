@@ -23,7 +23,7 @@ from helpers.scoreboard import ARTIFACTS
 RECIPES = {
     "finetuned": {"examples": 3000, "learning_rate": 5e-4, "epochs": 3, "batch": 16, "seconds": 25},
     "lora": {"examples": 3000, "learning_rate": 1e-3, "epochs": 4, "batch": 16, "r": 8, "seconds": 35},
-    "instruct": {"examples": 12288, "learning_rate": 3e-3, "epochs": 1, "batch": 16, "r": 16, "seconds": 70},
+    "instruct": {"examples": 12288, "learning_rate": 3e-3, "epochs": 1, "batch": 16, "r": 16, "seconds": 100},
     "manners": {"examples": 2048, "learning_rate": 2e-3, "epochs": 1, "batch": 16, "r": 16, "seconds": 15},
 }
 
@@ -74,9 +74,9 @@ def sft_stage(
     may_train: bool = True,
 ) -> PreTrainedModel:
     """The stage of this name by its recipe, on ``draw(examples, seed)``."""
-    recipe = RECIPES[name]
+    recipe = dict(RECIPES[name])
+    seconds = recipe.pop("seconds")
     lora = finetune.lora(recipe["r"]) if "r" in recipe else None
-
     given = draw(recipe["examples"], seed)
 
     def train() -> PreTrainedModel:
@@ -84,7 +84,7 @@ def sft_stage(
 
     settings = recipe | {"seed": seed, "demonstrations": sha256(repr(given).encode()).hexdigest()}
     how = train if may_train else None
-    return load_or_train(name, base, tokenizer, how, seconds=recipe["seconds"], settings=settings)
+    return load_or_train(name, base, tokenizer, how, seconds=seconds, settings=settings)
 
 
 def load_or_train(

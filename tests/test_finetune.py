@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from peft import LoraConfig, PeftModel
+from transformers import AttentionInterface
 
 from helpers import demonstrations, finetune, measure
 from helpers.prompts import Prompt
@@ -40,6 +41,17 @@ def test_tokens_without_a_label_can_be_left_out_of_the_loss(medium, monkeypatch)
         monkeypatch.setattr(finetune.trl_utils, "_use_triton", lambda device, scores_all=scores_all: not scores_all)
         losses.append([row["loss"] for row in sft(medium, epochs=4).state.log_history if "loss" in row])
     assert len(losses[0]) >= 3 and losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_attention_is_in_float32_where_the_rest_is_in_bfloat16(small):
+    torch.manual_seed(0)
+    turns = torch.randn(3, 2, 4, 6, 16, dtype=torch.bfloat16)  # queries, keys and values: (batch, heads, tokens, width)
+    layer = small[0].model.layers[0].self_attn
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, _ = AttentionInterface()[small[0].config._attn_implementation](layer, *turns, None, scaling=0.25)
+    query, key, value = turns.float()
+    weights = (query @ key.mT / 4).masked_fill(torch.ones(6, 6).triu(1).bool(), -torch.inf).softmax(-1)
+    assert torch.equal(found, (weights @ value).transpose(1, 2).bfloat16())
 
 
 def test_an_adapter_is_all_that_lora_changes(medium):
