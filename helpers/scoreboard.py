@@ -11,6 +11,8 @@ from helpers.measure import Rate
 ARTIFACTS = Path(__file__).parent.parent / ".artifacts"
 FILE = ARTIFACTS / "scoreboard.json"
 SKILLS = ("grammar", "facts", "context", "few-shot", "instruction")
+#: The order of the rows, in whatever order they were measured; other stages come after these.
+STAGES = ("base", "untrained", "live medium", "few-shot", "finetuned", "LoRA", "instruct", "SFT in manners", "RLHF")
 
 
 def read(file: Path = FILE) -> dict[str, dict[str, Rate]]:
@@ -25,7 +27,8 @@ def read(file: Path = FILE) -> dict[str, dict[str, Rate]]:
 
 
 def record(stage: str, file: Path = FILE, **skills: Rate) -> dict[str, dict[str, Rate]]:
-    """Adds rates to the row of a stage (``record("base", grammar=rate)``), saves the table and returns it.
+    """Adds rates to the row of a stage (``record("base", grammar=rate)``), saves the table, in the order of ``STAGES``, and
+    returns it.
 
     A skill of two words is written with an underscore: ``few_shot`` is "few-shot".
     """
@@ -33,6 +36,7 @@ def record(stage: str, file: Path = FILE, **skills: Rate) -> dict[str, dict[str,
     row = table.setdefault(stage, {})
     for name, rate in skills.items():
         row[name.replace("_", "-")] = rate
+    table = dict(sorted(table.items(), key=lambda item: STAGES.index(item[0]) if item[0] in STAGES else len(STAGES)))
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name(f"{file.name}.{os.getpid()}")
     try:

@@ -1,8 +1,10 @@
 """The scoreboard grows, and survives what can happen to a file."""
 
 import errno
+import re
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from helpers import scoreboard
@@ -31,6 +33,19 @@ def test_it_grows_by_skill_and_by_stage_and_keeps_the_latest(file):
     scoreboard.record("chat", file, grammar=HALF)
     scoreboard.record("chat", file, grammar=ALL)
     assert scoreboard.read(file) == {"base": {"grammar": HALF, "facts": ALL}, "chat": {"grammar": ALL}}
+
+
+def test_the_rows_stand_in_the_order_of_the_course(file):
+    for stage in ("my own", "RLHF", "LoRA", "base"):
+        scoreboard.record(stage, file, grammar=HALF)
+    assert list(scoreboard.read(file)) == ["base", "LoRA", "RLHF", "my own"]
+
+
+def test_every_stage_of_the_notebooks_has_its_place():
+    notebooks = Path(__file__).parent.parent / "notebooks"
+    sources = [cell.source for path in notebooks.glob("*.ipynb") for cell in nbformat.read(path, as_version=4).cells]
+    recorded = {stage for source in sources for stage in re.findall(r'scoreboard\.record\("(.*?)"', source)}
+    assert recorded and recorded <= set(scoreboard.STAGES)
 
 
 def test_keywords_name_the_skills_of_the_course(file):
