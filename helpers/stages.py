@@ -24,7 +24,7 @@ RECIPES = {
     "finetuned": {"examples": 3000, "learning_rate": 5e-4, "epochs": 3, "batch": 16, "seconds": 25},
     "lora": {"examples": 3000, "learning_rate": 1e-3, "epochs": 4, "batch": 16, "r": 8, "seconds": 35},
     "instruct": {"examples": 12288, "learning_rate": 3e-3, "epochs": 1, "batch": 16, "r": 16, "seconds": 100},
-    "manners": {"examples": 2048, "learning_rate": 2e-3, "epochs": 1, "batch": 16, "r": 16, "seconds": 15},
+    "manners": {"examples": 4096, "learning_rate": 3e-3, "epochs": 1, "batch": 16, "r": 16, "seconds": 30},
 }
 
 
