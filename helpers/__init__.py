@@ -3,6 +3,8 @@
 Read them bottom up; each module imports only from those above it in this list:
 
     errors      the one exception
+    files       folders and files that appear whole or not at all, and never replace what is not ours
+    runtime     the processors that may be used
     profiles    on what a notebook runs
     world/      facts (CSV), held-out sets, and the documents that are made of them
     tokenizer   BPE trained on the documents
