@@ -7,7 +7,7 @@ back exactly. Signs and digits are tokens of their own ("France?" is two tokens)
 
 from collections.abc import Iterable
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 END_OF_TEXT = "<|endoftext|>"
@@ -15,6 +15,8 @@ PAD = "<|pad|>"
 #: Reserved for the chat notebooks; no document of the corpus holds them.
 CHAT_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|reserved_0|>", "<|reserved_1|>")
 VOCAB_SIZE = 3840
+#: The 256 bytes and the special tokens, before anything is merged.
+SMALLEST_VOCABULARY = 256 + 2 + len(CHAT_TOKENS)
 
 
 def train_tokenizer(
@@ -45,6 +47,10 @@ def train_tokenizer(
         show_progress=show_progress,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    # Begin-of-text in front of every text, as Llama's tokenizers have it: what all models of the course were trained with.
+    begin = (END_OF_TEXT, tokenizer.token_to_id(END_OF_TEXT))
+    pattern = f"{END_OF_TEXT} $A"
+    tokenizer.post_processor = processors.TemplateProcessing(single=pattern, pair=f"{pattern} $B", special_tokens=[begin])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=END_OF_TEXT,
@@ -52,5 +58,6 @@ def train_tokenizer(
         pad_token=PAD,
         additional_special_tokens=list(CHAT_TOKENS),
         model_max_length=model_max_length,
+        model_input_names=["input_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
     )
