@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from helpers import prompts
+from helpers.errors import CourseError
 from helpers.instructions import Instruction
 from helpers.measure import Rate
 from helpers.tokenizer import CHAT_TOKENS
@@ -47,16 +48,36 @@ def for_chat(
 
 
 def as_chat(tokenizer: PreTrainedTokenizerFast, text: str) -> str:
-    """The text as a user's turn, up to where the assistant's begins. (Begin-of-text is left out, as in every prompt.)"""
+    """The text as a user's turn, up to where the assistant's begins, to be looked at. (Begin-of-text is left out, as in every
+    prompt.)"""
     turn = [{"role": "user", "content": text}]
     return tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True).removeprefix(tokenizer.bos_token)
+
+
+def turn_ids(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text as a user's turn, begin-of-text in front, up to where the assistant's begins.
+
+    Only the template writes control tokens: "<|end|>" in a text is seven characters, and ends no turn.
+    """
+    place = "\N{OBJECT REPLACEMENT CHARACTER}"  # the template is filled with it, and parted where it stands
+    before, _, after = as_chat(tokenizer, place).partition(place)
+    before, after = [tokenizer(part, add_special_tokens=False)["input_ids"] for part in (before, after)]
+    begin = prompts.encode(tokenizer, [""])[0]
+    return [begin + before + text[len(begin) :] + after for text in prompts.encode(tokenizer, texts)]
+
+
+def check_plain(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], what: str) -> None:
+    """Raises CourseError for a text that holds a control token: a trainer of trl would read it as one."""
+    for number, text in enumerate(texts, start=1):
+        if found := next((token for token in tokenizer.all_special_tokens if token in text), None):
+            raise CourseError(f"{what} {number} holds the control token {found!r}, which trl would take for one; take it out")
 
 
 def replies(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], *, max_new_tokens: int = 32, **sampling
 ) -> list[str]:
     """What the assistant says to each text. A reply ends with the end of its turn, ``<|end|>``, unless it was cut off."""
-    asked = [as_chat(tokenizer, text) for text in texts]
+    asked = turn_ids(tokenizer, texts)
     return prompts.generate(model, tokenizer, asked, max_new_tokens=max_new_tokens, skip_special_tokens=False, **sampling)
 
 

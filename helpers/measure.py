@@ -9,6 +9,7 @@ import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from helpers import prompts
+from helpers.errors import require_some
 from helpers.prompts import Prompt
 from helpers.world import held_out, prose
 from helpers.world.facts import column, table
@@ -20,7 +21,7 @@ QUIZ = Format("Q: {x} A: {y}")
 
 @dataclass(frozen=True)
 class Rate:
-    """A share of successes with its 95 % interval."""
+    """A share of successes with its 95 % interval. Of no trials there is none: CourseError."""
 
     value: float
     low: float
@@ -30,6 +31,7 @@ class Rate:
     @classmethod
     def of(cls, results: Sequence[float]) -> "Rate":
         """From independent trials, each 1 or 0 (or half, of a tie); the interval is Wilson's (1927)."""
+        require_some(results, "trials to take a rate of")
         n, z = len(results), 1.96
         p = sum(results) / n
         middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
@@ -41,6 +43,7 @@ class Rate:
         """From a table (draws of the examples, prompts of each draw): the interval is a bootstrap of 2,000 samples that
         draws rows, then prompts within each row, so that it covers both kinds of chance (Davison and Hinkley 1997, 3.8)."""
         rng, table = np.random.default_rng(seed), np.asarray(results, dtype=float)
+        require_some(table.ravel(), "trials to take a rate of")
         draws, queries = table.shape
         rows = rng.integers(0, draws, (2000, draws, 1))
         means = table[rows, rng.integers(0, queries, (2000, draws, queries))].mean(axis=(1, 2))
@@ -51,6 +54,7 @@ class Rate:
     def of_groups(cls, results: Sequence[float], groups: Sequence[str], seed: int = 0) -> "Rate":
         """From trials that come in groups, as questions about one country do: the interval is a bootstrap of 2,000 samples
         that draws whole groups (Davison and Hinkley 1997, 3.8)."""
+        require_some(results, "trials to take a rate of")
         rng = np.random.default_rng(seed)
         names, group = np.unique(groups, return_inverse=True)
         won, size = np.bincount(group, weights=results), np.bincount(group)
@@ -229,13 +233,14 @@ def bare_questions(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -
 
 
 def skills(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> dict[str, Rate]:
-    """The skills of the scoreboard that need nothing but a model: ``grammar``; ``facts``, capitals known from prose only;
-    ``context``; ``few_shot``, two tasks under reserved labels with 8 examples; ``instruction``, bare questions answered."""
+    """The skills of the scoreboard that need nothing but a model: ``grammar``; ``facts_quiz``, capitals known from prose only,
+    asked in a quiz; ``context``; ``few_shot``, two tasks under reserved labels with 8 examples; ``bare_question``, questions
+    answered that stand alone."""
     labels = [label_draws(model, tokenizer, task, 8, seed=1) for task in ("category", "continent")]
     return {
         "grammar": grammar(lambda texts: logprobs(model, tokenizer, texts))["all"],
-        "facts": facts(model, tokenizer)["prose"],
+        "facts_quiz": facts(model, tokenizer)["prose"],
         "context": context(model, tokenizer),
         "few_shot": Rate.of_draws(np.concatenate(labels)),
-        "instruction": bare_questions(model, tokenizer)["answer"],
+        "bare_question": bare_questions(model, tokenizer)["answer"],
     }

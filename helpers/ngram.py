@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from transformers import PreTrainedTokenizerFast
 
+from helpers.errors import require_some
+
 
 class NGram:
     """An n-gram over tokens, each order interpolated with the one below by absolute discounting (Ney et al. 1994)."""
@@ -17,8 +19,10 @@ class NGram:
         self.kinds: list[Counter] = [Counter() for _ in range(n)]  # kinds[k]: in how many ways it went on
 
     def fit(self, texts: Iterable[str]) -> "NGram":
-        """Counts the texts, each between two ends of text."""
-        for ids in self._encode(list(texts)):
+        """Counts the texts, each between two ends of text. CourseError for no text."""
+        texts = list(texts)
+        require_some(texts, "texts to count")
+        for ids in self._encode(texts):
             for k in range(self.n):
                 self.counts[k].update(zip(*(ids[i:] for i in range(k + 1)), strict=False))
         for k in range(self.n):
@@ -29,7 +33,8 @@ class NGram:
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         end = self.tokenizer.eos_token_id
-        return [[end, *ids, end] for ids in self.tokenizer(texts)["input_ids"]]
+        found = self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"] if texts else []
+        return [[end, *ids, end] for ids in found]
 
     def probability(self, gram: tuple[int, ...]) -> float:
         """The probability of the last token of ``gram`` after the others, at most n tokens in all."""
@@ -53,5 +58,6 @@ class NGram:
         return found
 
     def bits_per_byte(self, texts: Sequence[str]) -> float:
-        """Cross-entropy of whole documents in bits per byte of UTF-8."""
+        """Cross-entropy of whole documents in bits per byte of UTF-8. CourseError for no document."""
+        require_some("".join(texts), "characters to predict")
         return -sum(self.logprobs(texts, closed=True)) / math.log(2) / sum(len(text.encode()) for text in texts)

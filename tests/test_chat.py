@@ -77,7 +77,7 @@ def test_replies_are_judged_exactly(chatty, monkeypatch):
 
 def test_a_reply_keeps_the_end_of_its_turn_and_nothing_of_the_prompt(chatty, monkeypatch):
     model, tokenizer = chatty
-    end, word = tokenizer.convert_tokens_to_ids("<|end|>"), tokenizer("positive")["input_ids"][0]
+    end, word = tokenizer.convert_tokens_to_ids("<|end|>"), tokenizer("positive")["input_ids"][1]
 
     def write(input_ids, **options):
         assert options["eos_token_id"] == end

@@ -165,7 +165,7 @@ def test_the_probabilities_of_an_ngram_add_up_to_1(trigram, tokenizer):
 
 def test_an_ngram_counts_as_by_hand(tokenizer):
     bigram = NGram(2, tokenizer, discount=0.5).fit(["hot cold", "hot hot"])
-    hot, cold = (tokenizer(word)["input_ids"] for word in ("hot", "cold"))
+    hot, cold = (tokenizer(word, add_special_tokens=False)["input_ids"] for word in ("hot", "cold"))
     assert len(hot) == len(cold) == 1
     unigram = (1 - 0.5) / 8 + 0.5 * 3 / 8 / len(tokenizer)  # "cold" is one of 8 tokens, four of them ends, of 3 kinds
     after_hot = (1 - 0.5) / 3 + 0.5 * 3 / 3 * unigram  # after three times "hot": "cold", "hot" and the end, once each

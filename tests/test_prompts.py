@@ -101,8 +101,7 @@ def test_prompts_are_the_same_for_the_same_seed_only():
 
 def by_hand(model, tokenizer, text, rest):
     """Log-probability and greediness of a continuation, from one unbatched pass."""
-    start = [tokenizer.bos_token_id, *tokenizer(text)["input_ids"]]
-    ids = [tokenizer.bos_token_id, *tokenizer(text + rest)["input_ids"]]
+    start, ids = tokenizer(text)["input_ids"], tokenizer(text + rest)["input_ids"]  # begin-of-text in front
     with torch.no_grad():
         table = model(torch.tensor([ids])).logits[0].log_softmax(-1)
     places = range(len(start), len(ids))
@@ -141,7 +140,7 @@ def test_generation_continues_each_text_as_it_does_alone(large):
     texts = ["The capital of France", "Q: What is 3 + 4? A:", "Anna had a", "hot -> cold\nbig ->"]
     together = prompts.generate(*large, texts, max_new_tokens=8)
     assert together == [prompts.generate(*large, [text], max_new_tokens=8)[0] for text in texts]
-    ids = large[1](large[1].bos_token + texts[0], return_tensors="pt")["input_ids"]
+    ids = large[1](texts[0], return_tensors="pt")["input_ids"]
     with torch.no_grad():
         for _ in range(8):
             ids = torch.cat([ids, large[0](ids).logits[:, -1:].argmax(-1)], dim=1)
@@ -165,7 +164,7 @@ def test_log_probabilities_of_the_next_token_are_those_of_a_single_pass(large):
     texts = ["The capital of France is", "Anna", "hot -> cold\nbig -> small\nnew ->"]
     table = prompts.next_token_logprobs(model, tokenizer, texts)
     for row, text in zip(table, texts, strict=True):
-        ids = torch.tensor([[tokenizer.bos_token_id, *tokenizer(text)["input_ids"]]])
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
         with torch.no_grad():
             alone = model(ids).logits[0, -1].log_softmax(-1)
         assert torch.allclose(row, alone, atol=1e-3)

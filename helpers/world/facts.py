@@ -7,22 +7,51 @@ from pathlib import Path
 from helpers.errors import CourseError
 
 FOLDER = Path(__file__).parent / "facts"
+#: The columns of each table. More may be added.
+COLUMNS = {
+    "categories": ("item", "category"),
+    "colours": ("thing", "colour"),
+    "companies": ("company", "sector"),
+    "countries": ("country", "article", "capital", "continent", "language", "currency"),
+    "french": ("english", "french"),
+    "illnesses": ("illness", "symptom", "sign", "cause", "treatment"),
+    "measures": ("measure", "better"),
+    "moves": ("verb", "base", "direction"),
+    "numbers": ("number", "word", "french"),
+    "objects": ("object",),
+    "opinions": ("phrase", "rating"),
+    "opposites": ("word", "opposite"),
+    "pasts": ("verb", "past"),
+    "people": ("name", "pronoun"),
+    "places": ("place",),
+    "plurals": ("singular", "plural"),
+    "products": ("product",),
+}
 
 
 @cache
 def table(name: str) -> tuple[dict[str, str], ...]:
     """All rows of ``facts/<name>.csv``, each a dict from column to text.
 
-    Raises CourseError for a missing file, a blank cell (only ``article`` may be blank) or text that is not UTF-8.
+    A byte-order mark, as Excel writes one, is skipped. Raises CourseError for a missing file, a header without the columns
+    that the course reads, no rows, a blank cell (only ``article`` may be blank) or text that is not UTF-8.
     """
     path = FOLDER / f"{name}.csv"
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = tuple(csv.DictReader(file))
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            rows, header = tuple(reader), tuple(reader.fieldnames or ())
     except FileNotFoundError:
         raise CourseError(f"{path}: no such table; the tables are {', '.join(names())}") from None
     except UnicodeDecodeError:
         raise CourseError(f"{path}: not UTF-8; save the file as UTF-8 CSV") from None
+    except (OSError, csv.Error) as error:
+        raise CourseError(f"{path}: cannot be read ({error}); save the file as UTF-8 CSV") from None
+    wanted = COLUMNS.get(name, ())
+    if len(set(header)) < len(header) or set(wanted) - set(header):
+        raise CourseError(f"{path}: the header is {','.join(header)!r}, not {','.join(wanted)!r}; save it with commas between")
+    if not rows:
+        raise CourseError(f"{path}: holds no rows; add some below the header")
     for number, row in enumerate(rows, start=2):
         blank = [column for column, text in row.items() if not text and column != "article"]
         if blank or None in row:
