@@ -16,6 +16,7 @@ from transformers import LlamaForSequenceClassification, PreTrainedModel, PreTra
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, RLOOConfig, RLOOTrainer
 
 from helpers import chat, finetune, prompts
+from helpers.errors import CourseError, require_number, require_some
 from helpers.instructions import Instruction
 from helpers.preferences import TEMPERATURE
 
@@ -44,7 +45,9 @@ def reward_model(
 ) -> PreTrainedModel:
     """A reward model, the layers of ``model`` with a LoRA adapter and a score head, trained on preferences in trl's
     conversational format (``prompt``, ``chosen``, ``rejected``) and merged. Few preferences are passed more often, up to six
-    times, and at a higher rate."""
+    times, and at a higher rate. Raises CourseError for no preferences (ties are none), and for replies longer than the model's
+    context."""
+    check_preferences(model, tokenizer, preferences)
     epochs, rate = min(6, max(2, 1600 // len(preferences))), 5e-3 if len(preferences) < 400 else 3e-3
     with tempfile.TemporaryDirectory() as folder:
         trainer = RewardTrainer(
@@ -57,21 +60,31 @@ def reward_model(
         return finetune.fit(trainer, progress).model.merge_and_unload().eval()
 
 
+def check_preferences(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, preferences: Sequence[dict]) -> None:
+    """Raises CourseError for no preferences, a prompt that holds a control token, and a reply that with its prompt is longer
+    than the model's context: trl would leave it out, or cut it off, and not say so."""
+    require_some(preferences, "preferences (ties are left out)")
+    chat.check_plain(tokenizer, [row["prompt"][-1]["content"] for row in preferences], "the prompt of preference")
+    whole = [row["prompt"] + row[side] for row in preferences for side in ("chosen", "rejected")]
+    finetune.check_fits(model, tokenizer, whole)
+
+
 @torch.no_grad()
 def rewards(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Instruction], replies: Sequence[str]
 ) -> np.ndarray:
     """The score of each reply by a reward model, shape (replies,). Each is read as a turn that ends with its last word."""
-    texts = [
-        tokenizer.bos_token + chat.as_chat(tokenizer, q.text) + reply.removesuffix(chat.END) + chat.END
-        for q, reply in zip(asked, replies, strict=True)
-    ]
-    found = np.empty(len(texts), dtype=np.float32)
-    for chosen in np.array_split(np.argsort([len(text) for text in texts]), math.ceil(len(texts) / 64)):
-        part = [texts[i] for i in chosen]  # of similar length, so that little is padded
-        inputs = tokenizer(part, return_tensors="pt", padding=True, padding_side="right").to(model.device)
-        inputs.pop("token_type_ids", None)
-        found[chosen] = model(**inputs).logits[:, 0].float().cpu()
+    require_some(replies, "replies")
+    said = prompts.encode(tokenizer, [reply.removesuffix(chat.END) for reply in replies])
+    begin, end = len(prompts.encode(tokenizer, [""])[0]), tokenizer.convert_tokens_to_ids(chat.END)
+    turns = chat.turn_ids(tokenizer, [q.text for q in asked])
+    rows = [[*turn, *reply[begin:], end] for turn, reply in zip(turns, said, strict=True)]
+    prompts.check_length(model, rows)
+    found = np.empty(len(rows), dtype=np.float32)
+    for chosen in np.array_split(np.argsort([len(row) for row in rows]), math.ceil(len(rows) / 64)):
+        # of similar length, so that little is padded
+        ids, mask = prompts.padded([rows[i] for i in chosen], tokenizer.pad_token_id, "right")
+        found[chosen] = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits[:, 0].float().cpu()
     return found
 
 
@@ -98,8 +111,21 @@ def rloo(
 
     What ``watch`` measures of the replies on the way, name to measure, is logged beside the reward and changes nothing.
     Returns the trainer: ``trainer.model`` is the policy, a ``PeftModel`` around ``model``; ``history(trainer)`` holds rewards,
-    KL, entropy and lengths.
+    KL, entropy and lengths. Raises CourseError for fewer questions than a step takes, numbers out of range, and questions
+    that hold a control token or leave no room for a reply in the model's context.
     """
+    for name, value, low in (("steps", steps, 1), ("generations", generations, 2), ("beta", beta, 0), ("r", r, 1)):
+        require_number(name, value, low)
+    require_number("batch", batch, generations)
+    if batch % generations:
+        raise CourseError(f"a batch of {batch} replies is not divisible into groups of {generations}; give a multiple")
+    if len(asked) < batch // generations:
+        raise CourseError(
+            f"{len(asked)} questions are fewer than the {batch // generations} of one step ({batch} replies, {generations} to "
+            "each); give more questions, or a smaller batch"
+        )
+    chat.check_plain(tokenizer, [q.text for q in asked], "question")
+    prompts.check_length(model, chat.turn_ids(tokenizer, [q.text for q in asked]), max_new_tokens)
     rows = [{"prompt": [{"role": "user", "content": q.text}], "number": number} for number, q in enumerate(asked)]
     end = tokenizer.eos_token_id
     watchers = [_watcher(name, measure, asked, end) for name, measure in (watch or {}).items()]
@@ -135,7 +161,7 @@ def kl(
     replies: Sequence[str],
 ) -> float:
     """KL divergence of a policy from a reference in nats per reply: the mean log ratio over replies that the policy drew."""
-    pairs = [(chat.as_chat(tokenizer, q.text), reply) for q, reply in zip(asked, replies, strict=True)]
+    pairs = list(zip(chat.turn_ids(tokenizer, [q.text for q in asked]), replies, strict=True))
     ours, theirs = (prompts.score(model, tokenizer, pairs, temperature=TEMPERATURE) for model in (policy, reference))
     return float(np.mean([a.logprob - b.logprob for a, b in zip(ours, theirs, strict=True)]))
 
@@ -184,7 +210,10 @@ def dpo(
     progress: bool = True,
 ) -> DPOTrainer:
     """Direct preference optimisation of a LoRA adapter, without a reward model; the reference is the model with the adapter
-    off."""
+    off. Raises CourseError as ``reward_model`` does, and for numbers out of range."""
+    check_preferences(model, tokenizer, preferences)
+    require_number("beta", beta, 0)
+    require_number("epochs", epochs, 1e-6)
     with tempfile.TemporaryDirectory() as folder:
         trainer = DPOTrainer(
             model=model,

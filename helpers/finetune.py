@@ -1,5 +1,6 @@
 """Supervised finetuning (SFT) through trl's SFTTrainer: of all parameters, or of LoRA adapters through peft."""
 
+import math
 import tempfile
 from collections.abc import Sequence
 
@@ -18,6 +19,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from trl import SFTConfig, SFTTrainer
 from trl.trainer import utils as trl_utils
 
+from helpers import chat
+from helpers.errors import CourseError, require_number, require_some
 from helpers.pretrain import ProgressBar, fastest_dtype, keep_memory
 from helpers.prompts import Prompt
 
@@ -42,7 +45,7 @@ AttentionInterface.register("sdpa", _attention)
 def row(demonstration: Prompt, tokenizer: PreTrainedTokenizerFast) -> dict:
     """A demonstration in trl's prompt-completion format: as a conversation where the tokenizer has a chat template."""
     if tokenizer.chat_template is None:
-        return {"prompt": tokenizer.bos_token + demonstration.text, "completion": demonstration.answer}
+        return {"prompt": demonstration.text, "completion": demonstration.answer}
     return {
         "prompt": [{"role": "user", "content": demonstration.text}],
         "completion": [{"role": "assistant", "content": demonstration.answer}],
@@ -72,8 +75,16 @@ def sft(
 
     Without ``lora`` the model itself is changed. With it, ``trainer.model`` is a ``PeftModel`` around it and only the adapter
     is. Returns the trainer; losses are in ``trainer.state.log_history``.
+
+    Raises CourseError for no demonstrations, one that holds a control token or is longer than the model's context, and
+    numbers out of range.
     """
-    data = Dataset.from_list([row(p, tokenizer) for p in demonstrations])
+    require_some(demonstrations, "demonstrations")
+    require_number("epochs", epochs, 1e-6)
+    chat.check_plain(tokenizer, [part for p in demonstrations for part in (p.text, p.answer)], "text")
+    rows = [row(p, tokenizer) for p in demonstrations]
+    check_fits(model, tokenizer, [each["prompt"] + each["completion"] for each in rows])
+    data = Dataset.from_list(rows)
     with tempfile.TemporaryDirectory() as folder:
         trainer = SFTTrainer(
             model=model,
@@ -86,8 +97,33 @@ def sft(
         return fit(trainer, progress)
 
 
+def check_fits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str | list[dict]]) -> None:
+    """Raises CourseError, with the count, for texts or conversations longer than the model's context: trl would cut them off
+    or leave them out, and not say so."""
+
+    def written(text: str | list[dict]) -> str:
+        return text if isinstance(text, str) else tokenizer.apply_chat_template(text, tokenize=False)
+
+    def contents(text: str | list[dict]) -> int:
+        return sum(len(part.encode()) for part in ([text] if isinstance(text, str) else [turn["content"] for turn in text]))
+
+    limit = getattr(model.config, "max_position_embeddings", None) or math.inf
+    template = len(written(texts[0]).encode()) - contents(texts[0])
+    # A token is a byte at least, so most texts need not be counted. One is for the end of the text.
+    long = [written(text) for text in texts if contents(text) + template >= limit - 1]
+    too_long = [n for ids in tokenizer(long)["input_ids"] if (n := len(ids) + 1) > limit] if long else []
+    if too_long:
+        raise CourseError(
+            f"{len(too_long)} of {len(texts)} texts are too long (up to {max(too_long):,} tokens; the model takes {limit:,}); "
+            "shorten them or leave them out"
+        )
+
+
 def common(batch: int, learning_rate: float, seed: int) -> dict[str, object]:
-    """Settings that every trainer of the course shares."""
+    """Settings that every trainer of the course shares. Raises CourseError for numbers out of range."""
+    require_number("batch", batch, 1)
+    require_number("learning_rate", learning_rate, 1e-12)
+    require_number("seed", seed, 0, 2**32 - 1)
     return {
         "per_device_train_batch_size": batch,
         "learning_rate": learning_rate,

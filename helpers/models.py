@@ -2,8 +2,6 @@
 
 import copy
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +10,11 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging
 
+from helpers import runtime
 from helpers.errors import CourseError
+from helpers.files import replacing
 
+runtime.follow_quota()
 logging.disable_progress_bar()  # a small file is read before the bar is drawn
 
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -71,7 +72,8 @@ def load(source: str | Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]
     folder = PRETRAINED / source if source in SIZES else Path(source)
     if not folder.is_dir():
         if source in SIZES:
-            raise CourseError(f"{folder}: no such model; make it with python -m helpers.pretrain --size {source}")
+            command = f"python -m helpers.pretrain --size {source} --replace-shipped"
+            raise CourseError(f"{folder}: no such model; make it with {command}")
         raise CourseError(f"unknown size or folder {str(source)!r}; the sizes are {', '.join(SIZES)}")
     remedy = "restore the folder (git checkout) or train it again with python -m helpers.pretrain"
     try:
@@ -91,50 +93,17 @@ def load(source: str | Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, card: str) -> None:
     """Model (float16), tokenizer and model card into ``folder``, whole or not at all. The configuration says float32, so that
-    ``AutoModelForCausalLM`` computes in it whatever the file holds."""
-    with replacing(folder) as beside:
-        copy.deepcopy(model).half().save_pretrained(beside)
+    ``AutoModelForCausalLM`` computes in it whatever the file holds.
+
+    Raises CourseError for weights that float16 cannot hold, a full disk, and a folder that holds anything but such a model.
+    """
+    small = copy.deepcopy(model).half()
+    if bad := [name for name, weights in small.named_parameters() if not weights.isfinite().all()]:
+        raise CourseError(f"{folder}: not saved, since {bad[0]} is not finite in float16; train again at a lower rate")
+    with replacing(folder, "model") as beside:
+        small.save_pretrained(beside)
         tokenizer.save_pretrained(beside)
         tokenizer.backend_tokenizer.save(str(beside / "tokenizer.json"), pretty=False)
-        (beside / "README.md").write_text(card)
-        config = beside / "config.json"
-        config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "float32"}, indent=2) + "\n")
-
-
-class replacing:  # noqa: N801 (reads as a verb in ``with replacing(folder) as beside``)
-    """A new folder beside ``folder`` to write into; it takes its place at the end of the block, or goes if that fails.
-
-    A full disk raises CourseError that names the folder.
-    """
-
-    def __init__(self, folder: Path):
-        self.folder = Path(folder)
-        self.beside = self.folder.with_name(f".{self.folder.name}.{os.getpid()}")
-
-    def __enter__(self) -> Path:
-        shutil.rmtree(self.beside, ignore_errors=True)
-        try:
-            self.beside.mkdir(parents=True)
-        except OSError as error:
-            self._fail(error)
-        return self.beside
-
-    def __exit__(self, kind, error, trace) -> None:
-        if error is not None:
-            shutil.rmtree(self.beside, ignore_errors=True)
-            if isinstance(error, OSError | SafetensorError):
-                self._fail(error)
-            return
-        remove(self.folder)
-        self.beside.rename(self.folder)
-
-    def _fail(self, error: Exception) -> None:
-        raise CourseError(f"{self.folder}: cannot be written ({error}); free some disk space and try again")
-
-
-def remove(folder: Path) -> None:
-    """Takes a folder away by one rename, then deletes it: nobody meets half of it."""
-    if folder.exists():
-        grave = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-        folder.rename(grave)
-        shutil.rmtree(grave)
+        (beside / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")
+        config = json.loads((beside / "config.json").read_text(encoding="utf-8")) | {"dtype": "float32"}
+        (beside / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

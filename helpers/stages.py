@@ -13,10 +13,10 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from helpers import chat, demonstrations, finetune, instructions, models, preferences
+from helpers import chat, demonstrations, files, finetune, instructions, models, preferences
 from helpers.errors import CourseError
+from helpers.files import ARTIFACTS
 from helpers.prompts import Prompt
-from helpers.scoreboard import ARTIFACTS
 
 #: How the stages are made; ``seconds`` is about how long two cores take. Rates and passes of the first two were chosen on the
 #: validation part; those of ``instruct`` and ``manners`` with a look at the held-out questions: no untouched test.
@@ -119,13 +119,16 @@ def load_or_train(
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, place: Path, recipe: Mapping[str, object]) -> None:
-    """A finished stage into its folder, whole or not at all."""
-    with models.replacing(place) as beside:
+    """A finished stage into its folder, whole or not at all. transformers and peft can read ``place / "model"`` without the
+    course: the tokenizer is there too, and beside the adapter of a chat model its embeddings, since those of the chat tokens
+    are not the base's (``chat.for_chat``). Raises CourseError if anything but this stage is there."""
+    with files.replacing(place, f"stage {place.name!r}") as beside:
         if isinstance(model, PeftModel):
-            model.save_pretrained(beside / "model")
+            model.save_pretrained(beside / "model", save_embedding_layers=tokenizer.chat_template is not None)
+            tokenizer.save_pretrained(beside / "model")
         else:
             models.save(model, tokenizer, beside / "model", f"Stage {place.name!r} of the course.\n")
-        (beside / "stage.json").write_text(json.dumps(recipe))
+        (beside / "stage.json").write_text(json.dumps(recipe), encoding="utf-8")
 
 
 def load(place: Path, base: PreTrainedModel, recipe: Mapping[str, object]) -> PreTrainedModel:
@@ -133,7 +136,7 @@ def load(place: Path, base: PreTrainedModel, recipe: Mapping[str, object]) -> Pr
     if not place.exists():
         raise CourseError(f"stage {place.name!r} is not there yet")
     try:
-        made_by = json.loads((place / "stage.json").read_text())
+        made_by = json.loads((place / "stage.json").read_text(encoding="utf-8"))
         if (place / "model" / "adapter_config.json").exists():
             model = PeftModel.from_pretrained(copy.deepcopy(base), place / "model").eval()
         else:

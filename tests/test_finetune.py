@@ -74,7 +74,7 @@ def test_the_same_seed_gives_the_same_weights(medium):
 def test_the_model_is_asked_as_it_was_trained(medium):
     """Prompt and answer are cut into the same tokens apart and together."""
     prompt = Prompt("Q: What is the cause of tarvosis? A:", " old meat")
-    apart = [*medium[1](prompt.text)["input_ids"], *medium[1](prompt.answer.strip())["input_ids"]]
+    apart = [*medium[1](prompt.text)["input_ids"], *medium[1](prompt.answer.strip(), add_special_tokens=False)["input_ids"]]
     assert medium[1](prompt.text + prompt.answer)["input_ids"] == apart
 
 

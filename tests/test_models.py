@@ -1,5 +1,6 @@
 """Shipped models load as the course says, and what is missing or damaged is one line that names it."""
 
+import copy
 import errno
 import json
 import re
@@ -10,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
-from helpers import cost, models
+from helpers import cost, files, models
 from helpers.errors import CourseError
 from helpers.tokenizer import train_tokenizer
 
@@ -113,41 +114,6 @@ def test_a_missing_model_is_an_error_that_names_folder_and_command(tmp_path, mon
         models.load("small")
 
 
-@pytest.fixture
-def old(tmp_path):
-    """A folder with one file, the only thing in its parent."""
-    path = tmp_path / "folder"
-    path.mkdir()
-    (path / "file").write_text("old")
-    return path
-
-
-def is_untouched(old):
-    return [path.name for path in old.parent.iterdir()] == ["folder"] and (old / "file").read_text() == "old"
-
-
-def test_replacing_puts_the_new_folder_in_the_place_of_the_old(old):
-    with models.replacing(old) as beside:
-        (beside / "other").write_text("new")
-        assert (old / "file").read_text() == "old"
-    assert [path.name for path in old.iterdir()] == ["other"]
-    assert list(old.parent.iterdir()) == [old]
-
-
-@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
-def test_replacing_leaves_the_old_folder_whole_when_interrupted(old, error):
-    with pytest.raises(error), models.replacing(old) as beside:
-        (beside / "file").write_text("half")
-        raise error
-    assert is_untouched(old)
-
-
-def test_a_full_disk_is_an_error_that_names_the_folder(old, course_error):
-    with course_error(old, "disk"), models.replacing(old):
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert is_untouched(old)
-
-
 def test_save_and_load_keep_the_weights(tmp_path, small):
     model, tokenizer = small
     models.save(model, tokenizer, tmp_path / "model", "card")
@@ -158,13 +124,24 @@ def test_save_and_load_keep_the_weights(tmp_path, small):
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
+@pytest.fixture
+def old(tmp_path, small):
+    """A saved model, the only thing in its folder."""
+    models.save(*small, tmp_path / "model", "old")
+    return tmp_path / "model"
+
+
+def is_untouched(old):
+    return [path.name for path in old.parent.iterdir()] == ["model"] and (old / "README.md").read_text() == "old"
+
+
 def test_save_on_a_full_disk_leaves_the_old_model(old, small, monkeypatch, course_error):
     def half(model, folder):
         (folder / "model.safetensors").write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(LlamaForCausalLM, "save_pretrained", half)
-    with course_error(old):
+    with course_error(old, "disk"):
         models.save(*small, old, "card")
     assert is_untouched(old)
 
@@ -179,3 +156,23 @@ def test_save_with_files_limited_to_100_kilobytes_leaves_the_old_model(old, smal
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert is_untouched(old)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e9])
+def test_weights_that_float16_cannot_hold_are_not_saved(old, small, course_error, value):
+    broken = copy.deepcopy(small[0])
+    with torch.no_grad():
+        broken.model.norm.weight[3] = value
+    with course_error(old, "model.norm.weight", "not saved"):
+        models.save(broken, small[1], old, "card")
+    assert is_untouched(old)
+
+
+def test_a_card_may_hold_a_name_that_cannot_be_encoded(tmp_path, small):
+    models.save(*small, tmp_path / "model", "B\udcfccher")
+    assert (tmp_path / "model" / "README.md").read_text(encoding="utf-8") == "B\\udcfccher"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_shipped_model_is_known_as_the_courses_own(size):
+    files.check_replaceable(models.PRETRAINED / size, "model")

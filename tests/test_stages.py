@@ -1,6 +1,9 @@
 """A stage is loaded if it is whole and of the same recipe, and trained anew, with a word why, if not."""
 
 import copy
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -100,6 +103,25 @@ def test_a_run_that_is_interrupted_leaves_nothing(small, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         stages.load_or_train("stage", *small, interrupted, seconds=1, settings=SETTINGS, folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys; sys.path.insert(0, {root!r})
+from pathlib import Path
+from helpers import files, models, stages
+files.write_manifest = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+model, tokenizer = models.load("small")
+stages.load_or_train("stage", model, tokenizer, lambda: model, seconds=1, settings={{"seed": 0}}, folder=Path(sys.argv[1]))
+"""
+
+
+def test_a_stage_killed_while_it_is_saved_leaves_nothing_half_written(get, tmp_path):
+    code = KILLED.format(root=str(Path(__file__).parent.parent))
+    assert subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, check=False).returncode < 0
+    assert [path.name for path in tmp_path.iterdir()] == [".stage.part"]  # not where a stage is looked for
+    get(tmp_path), get(tmp_path)
+    assert get.train.times == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["stage"]
 
 
 def test_other_demonstrations_are_another_stage(small, monkeypatch):
