@@ -1,15 +1,16 @@
 """Pretraining: nothing of the text is lost, a run repeats itself exactly, and survives being killed."""
 
 import math
+import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from itertools import islice
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
@@ -25,7 +26,8 @@ ROOT = Path(__file__).parent.parent
 
 def test_packing_keeps_every_text_whole_and_ends_it(tokenizer, documents):
     texts = [text for _, text in documents[:2000]]
-    ids = [row for row in tokenizer(texts)["input_ids"] if len(row) < BLOCK - 1]
+    whole = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    ids = [row for row in whole if len(row) < BLOCK - 1]
     blocks = pretrain.pack(texts, tokenizer, sys.maxsize)["input_ids"]
     assert max(map(len, blocks)) <= BLOCK - 1
     assert all(block[-1] == tokenizer.eos_token_id for block in blocks if len(block) < BLOCK - 1)
@@ -34,7 +36,7 @@ def test_packing_keeps_every_text_whole_and_ends_it(tokenizer, documents):
         ends = [i for i, token in enumerate(block) if token == tokenizer.eos_token_id]
         found.update(tuple(block[start + 1 : end]) for start, end in zip([-1, *ends], ends, strict=False))
     assert Counter(map(tuple, ids)) <= found
-    assert sum(map(len, blocks)) == sum(len(row) + 1 for row in tokenizer(texts)["input_ids"])
+    assert sum(map(len, blocks)) == sum(len(row) + 1 for row in whole)
 
 
 def test_packing_wastes_little(tokenizer, documents):
@@ -45,11 +47,37 @@ def test_packing_wastes_little(tokenizer, documents):
 
 def test_a_long_text_is_split_without_loss(tokenizer, documents):
     text = " ".join(text for _, text in documents[:40])
-    ids = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+    ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
     assert len(ids) > 3 * BLOCK
     blocks = pretrain.pack([text], tokenizer, sys.maxsize)["input_ids"]
     parts = [ids[start : start + BLOCK - 1] for start in range(0, len(ids), BLOCK - 1)]
     assert sorted(blocks) == sorted(parts)
+
+
+def test_a_long_text_is_tokenised_piece_by_piece_as_it_would_be_as_a_whole(tokenizer, documents):
+    text = "\n\n".join(text for _, text in documents[:400])
+    pieces = [piece for piece, _ in pretrain.pieces_of(text, longest=1000)]
+    assert len(pieces) > 20 and "".join(pieces) == text and max(map(len, pieces)) <= 1000
+    apart = [i for ids in tokenizer(pieces, add_special_tokens=False)["input_ids"] for i in ids]
+    assert apart == tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert [is_last for _, is_last in pretrain.pieces_of(text)][-1]
+
+
+@pytest.mark.parametrize("text", ["a" * 2500, "\n" * 2500, "a\n\n\n" * 600, ""])
+def test_any_text_is_cut_into_pieces(text):
+    pieces = [piece for piece, _ in pretrain.pieces_of(text, longest=1000)]
+    assert "".join(pieces) == text and max(map(len, pieces)) <= 1000
+
+
+def test_of_a_long_text_no_more_is_read_and_tokenised_than_is_needed(tokenizer, tmp_path, monkeypatch):
+    file = tmp_path / "long.txt"
+    file.write_bytes("Ein Satz \u00fcber nichts und wieder nichts.\n".encode() * 1_400_000)  # 60 MB
+    training, validation = pretrain.own_texts([file], 260_000)
+    assert len(training[0].encode()) <= 260_003 and len(validation[0].encode()) <= 1_000_003
+    read, whole = [], pretrain.pieces_of
+    monkeypatch.setattr(pretrain, "pieces_of", lambda text: (read.append(len(piece[0])) or piece for piece in whole(text)))
+    blocks = pretrain.pack([file.read_text(encoding="utf-8")], tokenizer, 20_000)
+    assert sum(read) < 600_000 and 20_000 <= pretrain.token_count(blocks) <= 40_000
 
 
 def test_a_batch_begins_with_end_of_text_and_is_blind_to_padding_only(tokenizer):
@@ -108,6 +136,12 @@ class Rates(TrainerCallback):
     def on_optimizer_step(self, args, state, control, optimizer=None, lr_scheduler=None, **kwargs):
         self.asked.append(lr_scheduler.get_last_lr())
         self.used.append([group["lr"] for part in optimizer.optimizer.parts for group in part.param_groups])
+
+
+def test_a_run_that_diverges_is_said_and_saves_nothing(blocks, tokenizer, tmp_path, course_error):
+    with course_error("diverged", "lower --learning-rate"):
+        run(blocks, tokenizer, tmp_path / "run", learning_rate=1e9, save_steps=30)
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_both_optimizers_follow_the_schedule(blocks, tokenizer, tmp_path):
@@ -190,7 +224,7 @@ def test_a_uniform_model_needs_log2_of_the_vocabulary_per_token(tokenizer, docum
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
     texts = [text for _, text in documents[:100]]
-    tokens = sum(len(ids) + 1 for ids in tokenizer(texts)["input_ids"])  # each text and its end
+    tokens = sum(len(ids) for ids in tokenizer(texts)["input_ids"])  # each text and its end, which begin-of-text stands for
     expected = math.log2(len(tokenizer)) * tokens / sum(len(text.encode()) for text in texts)
     assert pretrain.bits_per_byte(model, tokenizer, texts) == pytest.approx(expected, rel=1e-5)
     assert pretrain.bits_per_byte(model, tokenizer, texts, batch=7) == pytest.approx(expected, rel=1e-5)
@@ -224,28 +258,120 @@ def refused(*words) -> str:
     return message
 
 
-def test_a_killed_run_is_resumed_and_ends_like_an_uninterrupted_one(quick, tmp_path):
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The weights of the command that is killed below."""
+    out = tmp_path_factory.mktemp("undisturbed") / "m"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrain, "results", lambda model, tokenizer: {"rate": "none"})
+        pretrain.main([*SETTINGS, "--out", str(out)])
+    return load_file(out / "model.safetensors")
+
+
+@pytest.mark.parametrize("number", range(int(os.environ.get("COURSE_KILLS", "3"))))
+def test_a_run_killed_at_any_moment_goes_on_and_ends_in_the_same_weights(quick, undisturbed, tmp_path, number):
     folder, out = tmp_path / ".m.run", tmp_path / "m"
     words = [sys.executable, "-m", "helpers.pretrain", *SETTINGS, "--out", out]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not pretrain.checkpoints(folder) and process.poll() is None:
+    while not folder.exists() and process.poll() is None:
         time.sleep(0.01)
+    rng = Random(f"kill {number}")
+    while number % 3 == 0 and not pretrain.checkpoints(folder) and process.poll() is None:
+        time.sleep(0.01)  # every third one just after a checkpoint
+    time.sleep(rng.uniform(0, 0.3) if number % 3 == 0 else rng.uniform(0, 9))
     process.kill()
-    assert process.wait() == -signal.SIGKILL  # killed, not finished
-    assert not out.exists()
+    process.wait()
     for checkpoint in pretrain.checkpoints(folder):  # whole or not there
         assert load_file(checkpoint / "model.safetensors") and load_file(checkpoint / "optimizer.safetensors")
         assert (checkpoint / "trainer_state.json").exists() and (checkpoint / "scheduler.json").exists()
     pickles = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".safetensors", ".json")]
     assert pickles == []
-    assert str(folder) in refused(*SETTINGS, "--seed", 1, "--out", out, "--resume")
+    if folder.exists():
+        assert str(folder) in refused(*SETTINGS, "--seed", 1, "--out", out, "--resume")
+        pretrain.main([*SETTINGS, "--out", str(out), "--resume"])
+        assert "since it was resumed" in (out / "README.md").read_text()
+    ended = load_file(out / "model.safetensors")
+    assert all(torch.equal(ended[name], tensor) for name, tensor in undisturbed.items())
+    pretrain.main([*SETTINGS, "--out", str(out)])  # and again in its place, clearing away what may be left
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
-    pretrain.main([*SETTINGS, "--out", str(out), "--resume"])
-    pretrain.main([*SETTINGS, "--out", str(tmp_path / "n")])
-    resumed, straight = (load_file(tmp_path / name / "model.safetensors") for name in "mn")
-    assert all(torch.equal(resumed[name], tensor) for name, tensor in straight.items())
-    assert "since it was resumed" in (out / "README.md").read_text()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "n"]
+
+def test_a_run_is_not_resumed_with_another_text_vocabulary_or_number_of_tokens(quick, tmp_path, monkeypatch):
+    file, folder = tmp_path / "my.txt", tmp_path / ".m.run"
+    file.write_text("A line of my own, and another one.\n" * 200)
+    words = ["--text", file, "--vocab-size", 300, "--tokens", 20000, "--save-steps", 2, "--out", tmp_path / "m"]
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain.main([str(word) for word in words])
+    assert pretrain.checkpoints(folder)
+    for option, value in (("--vocab-size", 290), ("--tokens", 20001), ("--batch", 8), ("--learning-rate", 1e-3)):
+        message = refused(*words, option, value, "--resume")
+        assert str(folder) in message and f"{option[2:]}".replace("-", "") in message.replace("-", "").replace("_", "")
+    file.write_text("A line of my own, and another two.\n" * 200)
+    assert "checksum of the text" in refused(*words, "--resume")
+    file.write_text("A line of my own, and another one.\n" * 200)
+    pretrain.main([str(word) for word in (*words, "--resume")])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "my.txt"]
+
+
+def test_two_runs_into_one_folder_are_refused(quick, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "helpers.pretrain", "--tokens", "3000000", "--out", tmp_path / "m"],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while not (tmp_path / ".m.run" / "settings.json").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.2)
+        before = (tmp_path / ".m.run" / "settings.json").read_bytes()
+        assert "another process" in refused("--tokens", "20000", "--out", tmp_path / "m")
+        assert (tmp_path / ".m.run" / "settings.json").read_bytes() == before
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_command_that_diverges_leaves_the_old_model(quick, tmp_path, capsys):
+    words = ["--size", "small", "--tokens", "130000", "--out", tmp_path / "m"]
+    pretrain.main([str(word) for word in words])
+    before = (tmp_path / "m" / "README.md").read_bytes()
+    assert "diverged" in refused(*words, "--learning-rate", "1e9")
+    assert (tmp_path / "m" / "README.md").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize("text", ["a" * 20_000, "aaaa " * 20_000, "\n".join("abc" * 7000 for _ in range(20))])
+def test_a_text_that_repeats_itself_ends_soon(text, tmp_path):
+    file = tmp_path / "my.txt"
+    file.write_text(text)
+    begun = time.perf_counter()
+    words = ["--text", str(file), "--tokens", "20000", "--out", str(tmp_path / "m")]
+    try:
+        pretrain.main(words)
+    except SystemExit as stop:
+        assert str(file) in stop.code and "tokens" in stop.code and "\n" not in stop.code
+        assert [path.name for path in tmp_path.iterdir()] == ["my.txt"]
+    assert time.perf_counter() - begun < 30
+
+
+def test_without_another_place_a_model_goes_to_the_artifacts(quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain.files, "ARTIFACTS", tmp_path / "artifacts")
+    pretrain.main(["--size", "small", "--tokens", "20000"])
+    assert [path.name for path in (tmp_path / "artifacts").iterdir()] == ["small"]
+
+
+def test_a_shipped_model_is_replaced_where_that_is_asked_for(quick, tmp_path, monkeypatch):
+    shutil.copytree(models.PRETRAINED, tmp_path / "pretrained")
+    monkeypatch.setattr(models, "PRETRAINED", tmp_path / "pretrained")
+    pretrain.main(["--size", "small", "--tokens", "20000", "--replace-shipped"])
+    assert re.search(r"tokens \| 20,\d{3} in", (tmp_path / "pretrained" / "small" / "README.md").read_text())
+    assert models.load("small") and sorted(path.name for path in (tmp_path / "pretrained").iterdir()) == sorted(models.SIZES)
 
 
 def test_resuming_without_a_run_is_refused(quick, tmp_path):
