@@ -2,14 +2,18 @@
 
 import io
 import time
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 
 import matplotlib.pyplot as plt
-from IPython.display import HTML, DisplayHandle, Image, display
+import pandas as pd
+from IPython.display import HTML, DisplayHandle, display
 from matplotlib.figure import Figure
+from PIL import Image
 from transformers import TrainerCallback
 
+from helpers.errors import require_some
 from helpers.measure import Rate
 from helpers.scoreboard import SKILLS
 
@@ -37,17 +41,27 @@ def figure(columns: int = 1, **options) -> tuple[Figure, plt.Axes | Sequence[plt
         return plt.subplots(1, columns, **options)
 
 
-def picture(fig: Figure, alt: str) -> Image:
-    """The figure as a PNG with alternative text."""
-    buffer = io.BytesIO()
-    with plt.rc_context(STYLE):
-        fig.savefig(buffer, format="png")
-    return Image(buffer.getvalue(), format="png", alt=alt)
+class Picture:
+    """A figure as a PNG with its alternative text: on the page, where screen readers look, and as its text."""
+
+    def __init__(self, fig: Figure, alt: str):
+        buffer, small = io.BytesIO(), io.BytesIO()
+        with plt.rc_context(STYLE):
+            fig.savefig(buffer, format="png")
+        # 256 colours are enough, and a third of the size: every picture is in the notebook twice, since not every
+        # program that shows notebooks shows HTML.
+        Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        self.png, self.alt = small.getvalue(), alt
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        source = b64encode(self.png).decode()
+        image = f'<img alt="{escape(self.alt)}" src="data:image/png;base64,{source}">'
+        return {"text/html": image, "image/png": source, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
 
 
 def show(fig: Figure, alt: str) -> None:
     """Displays the figure once and closes it. ``alt`` says in words what it shows."""
-    display(picture(fig, alt))
+    display(Picture(fig, alt))
     plt.close(fig)
 
 
@@ -63,20 +77,38 @@ def rates(ax: plt.Axes, x: Sequence[float], series: Mapping[str, Sequence[Rate]]
     ax.yaxis.set_major_formatter("{x:.0%}")
 
 
-def table(rows: Sequence[Mapping[str, object]], caption: str = "") -> HTML:
-    """Rows of equal keys as a small table; numbers keep the form they come in."""
-    heads = "".join(f"<th style='text-align:left'>{escape(key)}</th>" for key in rows[0])
-    cell = "<td style='text-align:left;white-space:pre-wrap'>{}</td>"
-    body = "".join("<tr>" + "".join(cell.format(escape(str(v))) for v in row.values()) + "</tr>" for row in rows)
-    title = f"<caption style='text-align:left'>{escape(caption)}</caption>" if caption else ""
-    return HTML(f"<table>{title}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>")
+class Table(HTML):
+    """A table drawn by pandas, that can be read as text too."""
+
+    def __init__(self, frame: pd.DataFrame, caption: str = ""):
+        as_it_is = ("display.max_colwidth", None, "display.html.use_mathjax", False)  # nothing cut off, a dollar a dollar
+        with pd.option_context(*as_it_is):
+            lines = [str] * len(frame.columns)  # or the end of a line would be written as two characters
+            drawn = frame.to_html(index=False, border=0, justify="left", formatters=lines)
+            self.text = f"{caption}\n{frame.to_string(index=False, justify='left')}".strip()
+        for kind in ("th", "td"):
+            drawn = drawn.replace(f"<{kind}>", f"<{kind} style='text-align:left;white-space:pre-wrap'>")
+        title = f"<caption style='text-align:left'>{escape(caption)}</caption>"
+        super().__init__(drawn.replace("<thead>", f"{title if caption else ''}<thead>", 1))
+
+    def __repr__(self) -> str:
+        return self.text
 
 
-def scoreboard(board: Mapping[str, Mapping[str, Rate]]) -> HTML:
-    """The scoreboard as a table; what is not measured yet is a dash."""
-    skills = [*SKILLS, *dict.fromkeys(skill for row in board.values() for skill in row if skill not in SKILLS)]
-    rows = [{"stage": stage} | {skill: str(row.get(skill, "–")) for skill in skills} for stage, row in board.items()]
-    return table(rows or [{"stage": "nothing measured yet"}], "Scoreboard: rate [95 % interval]")
+def table(rows: Sequence[Mapping[str, object]], caption: str = "") -> Table:
+    """Rows of equal keys as a small table; numbers keep the form they come in. CourseError for no rows."""
+    require_some(rows, "rows of a table")
+    return Table(pd.DataFrame([{key: str(value) for key, value in row.items()} for row in rows]), caption)
+
+
+def scoreboard(board: Mapping[str, Mapping[str, Rate]]) -> Table:
+    """The scoreboard as a table, with what its columns mean; what is not measured yet is a dash."""
+    measured = dict.fromkeys(skill for row in board.values() for skill in row)
+    known = {skill: meaning for skill, meaning in SKILLS.values() if skill in measured}
+    skills = [*known, *(skill for skill in measured if skill not in known)]
+    rows = [{"stage": stage} | {skill: row.get(skill, "–") for skill in skills} for stage, row in board.items()]
+    meanings = "".join(f"; {skill}: {meaning}" for skill, meaning in known.items())
+    return table(rows or [{"stage": "nothing measured yet"}], f"Scoreboard, rate [95 % interval]{meanings}")
 
 
 class LiveCurve(TrainerCallback):
@@ -92,6 +124,7 @@ class LiveCurve(TrainerCallback):
         self.handle: DisplayHandle | None = None
 
     def on_train_begin(self, args, state, control, **kwargs) -> None:
+        self.steps, self.losses, self.handle = [], [], None  # a training that is begun anew has a curve of its own
         self.started = self.drawn = time.perf_counter()
 
     def on_log(self, args, state, control, logs=None, **kwargs) -> None:
@@ -106,7 +139,7 @@ class LiveCurve(TrainerCallback):
 
     def _draw(self, state) -> None:
         self.drawn = time.perf_counter()
-        spent, share = self.drawn - self.started, state.global_step / state.max_steps
+        spent, share = self.drawn - self.started, max(state.global_step, 1) / state.max_steps
         fig, ax = figure()
         ax.plot(self.steps, self.losses, color=COLOURS[0])
         for number, (name, loss) in enumerate(self.baselines.items()):
@@ -116,8 +149,10 @@ class LiveCurve(TrainerCallback):
         bar = "█" * round(20 * share) + "░" * (20 - round(20 * share))
         left = spent / share - spent
         ax.set_title(f"{self.title}\n{bar} {share:.0%}, {spent:.0f} s, {left:.0f} s to go", loc="left", fontsize=11)
-        alt = f"Training loss over steps, {self.losses[0]:.1f} at first, {self.losses[-1]:.2f} now." if self.losses else ""
-        image = picture(fig, alt)
+        alt = "Training loss over steps: none yet."
+        if self.losses:
+            alt = f"Training loss over steps, {self.losses[0]:.1f} at first, {self.losses[-1]:.2f} now."
+        image = Picture(fig, alt)
         plt.close(fig)
         if self.handle is None:
             self.handle = display(image, display_id=True)

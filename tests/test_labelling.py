@@ -2,12 +2,9 @@
 
 import json
 import os
-import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
+import lab_of
 import nbformat
 import pytest
 
@@ -82,12 +79,6 @@ def test_a_click_for_a_pair_that_is_gone_does_not_count(file):
     assert widget.done == 1
 
 
-def browser():
-    """Path of a Chromium or Chrome, None if there is none."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return next(filter(None, map(shutil.which, names)), None)
-
-
 CELL = f"""
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
@@ -101,44 +92,14 @@ Labelling(pairs, Path("labels.jsonl"))
 @pytest.fixture
 def lab(tmp_path):
     """A JupyterLab server on a folder with one notebook; gives its address."""
-    cell = nbformat.v4.new_code_cell(CELL)
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel}), tmp_path / "label.ipynb")
-    folders = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR")}
-    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0",
-               "--IdentityProvider.token=secret", f"--ServerApp.root_dir={tmp_path}"]  # fmt: skip
-    with (tmp_path / "server.log").open("w") as log:
-        server = subprocess.Popen(command, env=os.environ | folders, stdout=log, stderr=log, cwd=tmp_path)
-    try:
-        deadline = time.monotonic() + 60
-        while not (found := list((tmp_path / "JUPYTER_RUNTIME_DIR").glob("jpserver-*.json"))):
-            assert server.poll() is None and time.monotonic() < deadline, (tmp_path / "server.log").read_text()
-            time.sleep(0.2)
-        time.sleep(0.5)
-        yield json.loads(found[0].read_text())["url"] + "lab/tree/label.ipynb?token=secret"
-    finally:
-        server.terminate()
-        server.wait(20)
+    with lab_of.server(tmp_path, nbformat.v4.new_code_cell(CELL)) as address:
+        yield address
 
 
 def test_in_a_browser_clicks_and_keys_label_and_a_restart_finds_them(lab, file):
-    if not browser():
-        assert not os.environ.get("COURSE_REQUIRE_BROWSER"), "COURSE_REQUIRE_BROWSER is set, and there is no browser"
-        pytest.skip("no Chromium or Chrome is installed (on Debian: apt-get install chromium)")
-    from playwright.sync_api import expect, sync_playwright
-
-    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
-    with sync_playwright() as playwright:
-        page = playwright.chromium.launch(executable_path=browser(), args=options).new_page()
-        page.goto(lab)
+    with lab_of.page(lab) as (page, expect):
         count = page.locator(".labelling-count")
-
-        def run_the_cell():  # once the kernel hears: JupyterLab drops a cell that is run before
-            expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
-            page.locator(".jp-CodeCell .cm-content").first.click()
-            page.keyboard.press("Shift+Enter")
-
-        run_the_cell()
+        lab_of.run_the_cell(page, expect)
         expect(count).to_have_text("0 of 4", timeout=60_000)
         page.locator(".labelling-card-right").click()
         expect(count).to_have_text("1 of 4")
@@ -159,7 +120,7 @@ def test_in_a_browser_clicks_and_keys_label_and_a_restart_finds_them(lab, file):
         page.get_by_role("menuitem", name="Restart Kernel and Clear Outputs of All Cells…").click()
         page.locator(".jp-Dialog .jp-mod-accept").click()
         expect(count).to_have_count(0)
-        run_the_cell()
+        lab_of.run_the_cell(page, expect)
         expect(count).to_have_text("2 of 4", timeout=60_000)
         expect(page.locator(".labelling-prompt")).to_have_text(PAIRS[2].question.text)
         page.keyboard.press("ArrowRight")  # the focus is in the notebook: the widget does not hear this
