@@ -2,12 +2,27 @@
 
 from itertools import islice
 
+import course
 import pytest
 from transformers import AutoTokenizer
 
 from helpers import models, pretrain
 from helpers.errors import CourseError
 from helpers.world import corpus
+
+
+class OwnNotebooks:
+    """Leaves alone what a reader put into the folder of the notebooks, and notebooks that a reader has worked in."""
+
+    def pytest_ignore_collect(self, collection_path, config):
+        named = [config.invocation_params.dir / word.partition("::")[0] for word in config.args]
+        if collection_path.suffix != ".ipynb" or collection_path in named or course.is_own(collection_path):
+            return None
+        return True
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(OwnNotebooks())
 
 
 @pytest.fixture(scope="session")

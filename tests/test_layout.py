@@ -5,13 +5,14 @@ import re
 import subprocess
 from pathlib import Path
 
+import course
 import pytest
 
 import helpers
 from helpers import world
 
 ROOT = Path(__file__).parent.parent
-MODULES = sorted(path for path in (ROOT / "helpers").rglob("*.py"))
+MODULES = course.tracked("helpers/**/*.py")
 
 
 def test_the_top_level_holds_nothing_else():
@@ -66,7 +67,7 @@ def imported(path: Path, package: str) -> set[str]:
 @pytest.mark.parametrize(("package", "module"), [("helpers", helpers), ("helpers.world", world)], ids=["helpers", "world"])
 def test_imports_run_one_way(package, module):
     folder, order = Path(module.__file__).parent, order_in(module.__doc__)
-    assert {path.stem for path in folder.glob("*.py")} - {"__init__"} <= set(order)
+    assert {path.stem for path in MODULES if path.parent == folder} - {"__init__"} <= set(order)
     for place, name in enumerate(order):
         files = [folder / f"{name}.py"] if (folder / f"{name}.py").exists() else (folder / name).glob("*.py")
         for file in files:
@@ -83,7 +84,7 @@ def test_a_wrong_import_would_be_seen(tmp_path):
 def test_a_module_knows_no_notebook_and_loads_nothing_unsafe(path):
     text = path.read_text(encoding="utf-8")
     assert ".ipynb" not in text
-    assert [notebook.stem for notebook in (ROOT / "notebooks").glob("*.ipynb") if notebook.stem in text] == []
+    assert [notebook.stem for notebook in course.NOTEBOOKS if notebook.stem in text] == []
     assert unsafe(text) == set()
 
 
