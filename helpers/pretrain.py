@@ -428,7 +428,7 @@ def machine() -> str:
     """This machine in words: processor, cores, memory, versions."""
     name = platform.processor()
     with contextlib.suppress(OSError):
-        cpu = Path("/proc/cpuinfo").read_text()
+        cpu = Path("/proc/cpuinfo").read_text(encoding="utf-8")
         name = next(line.split(":")[1].strip() for line in cpu.splitlines() if line.startswith("model name"))
     memory = psutil.virtual_memory().total / 2**30
     return f"{name}, {torch.get_num_threads()} threads, {memory:.0f} GiB, torch {torch.__version__}"
