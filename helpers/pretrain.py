@@ -143,7 +143,9 @@ class Pretrainer(Trainer):
         if checkpoint is None:
             return
         folder = Path(checkpoint)
-        self.optimizer.optimizer.load_tensors(load_file(folder / "optimizer.safetensors"))
+        # Copies: the file stays mapped as long as its own tensors live, and what is mapped cannot be removed on Windows.
+        state = {name: tensor.clone() for name, tensor in load_file(folder / "optimizer.safetensors").items()}
+        self.optimizer.optimizer.load_tensors(state)
         self.lr_scheduler.last_epoch = self.lr_scheduler._step_count = self.state.global_step
         rates = json.loads((folder / "scheduler.json").read_text(encoding="utf-8"))["last_lr"]
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
