@@ -25,7 +25,8 @@ Read them bottom up; each module imports only from those above it in this list:
     finetune    supervised finetuning, of all parameters or of LoRA adapters
     alignment   a reward model, reinforcement learning against it, and DPO, all with LoRA
     stages      finished models, loaded or trained
-    plots       figures
+    plots       figures and tables
+    check       is this machine ready? (a command: ``python -m helpers.check``)
 """
 
 import os

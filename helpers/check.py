@@ -1,0 +1,215 @@
+"""Is this machine ready for the course? For a teacher, the day before.
+
+python -m helpers.check                    a line for each thing that has to be there; the exit status is 1 if one is missing
+python -m helpers.check --wheels FOLDER    downloads what is to be installed, for a class without network
+"""
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+#: Bytes that have to be free: of memory (a notebook took up to 1.8 GB where that was measured), and on the disk.
+MEMORY, DISK = 3 * 10**9, 10**9
+#: Training steps a second of the largest shipped model where the minutes of the README were measured: two cores of an AMD EPYC
+#: with fast bfloat16, the median of four measurements from 10.0 to 14.8.
+REFERENCE = 12.0
+
+
+class Missing(Exception):  # noqa: N818 (what is said of a thing, not that something went wrong)
+    """What a check says of something that is not there, or not enough, with the remedy."""
+
+
+def requirements() -> Iterator[tuple[str, str]]:
+    """Name and range of each package that requirements.txt lists."""
+    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        if found := re.match(r"([\w.-]+)(\S*)", line):
+            yield found[1], found[2]
+
+
+def python() -> str:
+    """The version of Python."""
+    if sys.version_info < (3, 11):  # noqa: UP036 (who runs this may have an older one)
+        raise Missing(f"{platform.python_version()}; install Python 3.11 or newer")
+    return platform.python_version()
+
+
+def package(name: str, wanted: str) -> str:
+    """The version of a package, compared with the range that requirements.txt admits."""
+    remedy = "pip install -r requirements.txt"
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        raise Missing(f"not installed; {remedy}") from None
+    try:
+        from packaging.specifiers import SpecifierSet
+    except ModuleNotFoundError:
+        raise Missing(f"{version}; whether it is {wanted} cannot be said without packaging: {remedy}") from None
+    if not SpecifierSet(wanted).contains(version, prereleases=True):
+        raise Missing(f"{version} is not {wanted}; {remedy}")
+    return f"{version} ({wanted})"
+
+
+def memory() -> str:
+    """Memory that is free for a notebook."""
+    import psutil
+
+    free, total = psutil.virtual_memory().available, psutil.virtual_memory().total
+    if free < MEMORY:
+        raise Missing(f"{free / 1e9:.1f} GB free, {MEMORY / 1e9:.0f} needed; close other programs and notebooks")
+    return f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
+
+
+def disk() -> str:
+    """Room where the course keeps what it makes, and whether it may write there."""
+    from helpers import files
+
+    place = next(folder for folder in (files.ARTIFACTS, *files.ARTIFACTS.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    if free < DISK:
+        remedy = "free some, or set COURSE_ARTIFACTS=FOLDER"
+        raise Missing(f"{free / 1e9:.1f} GB free at {place}, {DISK / 1e9:.0f} needed; {remedy}")
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise Missing(f"{place} cannot be written ({error.strerror}); set COURSE_ARTIFACTS=FOLDER") from None
+    return f"{free / 1e9:.0f} GB free at {place}"
+
+
+def processors() -> str:
+    """Processors that may be used, of those there are, and how many threads torch takes."""
+    import torch
+
+    from helpers import runtime
+
+    runtime.follow_quota()
+    return f"{runtime.processors()} of {os.cpu_count()} may be used, {torch.get_num_threads()} threads"
+
+
+def gpu() -> str:
+    """The GPU, if there is one. The course needs none."""
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none, and none is needed"
+
+
+def models() -> str:
+    """Whether the shipped models are whole."""
+    from helpers import models
+    from helpers.errors import CourseError
+
+    try:
+        model, tokenizer = models.load("large")
+        from helpers import prompts
+
+        said = prompts.generate(model, tokenizer, ["Q: What is the capital of France? A:"], max_new_tokens=4)[0]
+    except CourseError as error:
+        raise Missing(str(error)) from None
+    if not said.strip().startswith("Paris"):
+        raise Missing(f"the capital of France is {said!r}; restore the folder helpers/pretrained (git checkout)")
+    return "the capital of France is Paris"
+
+
+def widget() -> str:
+    """Whether the widget in which readers label replies can be made."""
+    from helpers import preferences
+    from helpers.labelling import Labelling
+    from helpers.preferences import Pair
+
+    pairs = [Pair(q, f"{q.y}.", q.choices[0]) for q in preferences.questions(2)]
+    with tempfile.TemporaryDirectory() as folder:
+        shown = Labelling(pairs, Path(folder) / "labels.jsonl")
+        shown.click("left")
+        if shown.done != 1:
+            raise Missing(shown.message)
+    return "made, and a click is saved"
+
+
+def speed(seconds: float = 12.0) -> float:
+    """Training steps a second of the largest shipped model: 16 texts of 40 tokens each, in the faster precision."""
+    import torch
+
+    from helpers import models, pretrain
+
+    model, dtype = models.load("large")[0].train(), pretrain.fastest_dtype()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+    ids = torch.randint(9, 3000, (16, 40), generator=torch.Generator().manual_seed(0))
+
+    def step() -> None:
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    for _ in range(3):
+        step()
+    begun, count = time.perf_counter(), 0
+    while (spent := time.perf_counter() - begun) < seconds:
+        step()
+        count += 1
+    return count / spent
+
+
+def minutes() -> str:
+    """About how long each notebook takes here: the README's figures by the speed of this machine."""
+    here = speed()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(\d\d) [^|]*\|[^|]*\| (\d+)(?: to \d+)? min \|$", readme, re.MULTILINE)
+    each = ", ".join(f"{number} {max(1, round(int(least) * REFERENCE / here))}" for number, least in rows)
+    return f"about {each} minutes ({here:.0f} steps a second here, {REFERENCE:.0f} where the README's were measured)"
+
+
+def checks() -> Iterator[tuple[str, Callable[[], str]]]:
+    """Name and check, in the order in which they are made."""
+    yield "Python", python
+    for name, wanted in requirements():
+        yield name, lambda name=name, wanted=wanted: package(name, wanted)
+    yield from {"memory": memory, "disk": disk, "processors": processors, "GPU": gpu}.items()
+    yield from {"shipped models": models, "labelling widget": widget, "notebooks": minutes}.items()
+
+
+def wheels(folder: Path) -> None:
+    """Downloads everything that requirements.txt asks for into a folder. The exit status is pip's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "pip", "download", "-d", folder, "-r", ROOT / "requirements.txt"]
+    status = subprocess.run(command, check=False).returncode
+    if status:
+        sys.exit(f"error: {folder}: pip could not download everything; see its lines above, and check the network")
+    print(f"without network: pip install --no-index --find-links {folder} -r requirements.txt")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command ``python -m helpers.check``."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.check", description="Is this machine ready for the course?")
+    parser.add_argument("--wheels", type=Path, metavar="FOLDER", help="download what is to be installed, and stop")
+    options = parser.parse_args(arguments)
+    if options.wheels:
+        return wheels(options.wheels)
+    bad = []
+    for name, check in checks():
+        try:
+            print(f"ok       {name}: {check()}", flush=True)
+        except Missing as missing:
+            bad.append(name)
+            print(f"MISSING  {name}: {missing}", flush=True)
+        except ImportError as error:  # of a package that is named above
+            bad.append(name)
+            print(f"MISSING  {name}: cannot be tried ({error})", flush=True)
+    if bad:
+        sys.exit(f"not ready: {', '.join(bad)}")
+    print("ready")
+
+
+if __name__ == "__main__":
+    main()
