@@ -102,7 +102,10 @@ Text = str | Sequence[int]
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[Text]) -> list[list[int]]:
-    """Token ids of each text, begin-of-text in front. In a text "<|end|>" is seven characters and no control token."""
+    """Token ids of each text, begin-of-text in front. In a text "<|end|>" is seven characters and no control token. Raises
+    CourseError for one text where several are expected: it would be taken for as many texts as it has letters."""
+    if isinstance(texts, str):
+        raise CourseError(f"{texts[:40]!r} is one text; give a list of texts: [text]")
     plain = [text if isinstance(text, str) else "" for text in texts]
     found = tokenizer(plain, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"] if plain else []
     begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]

@@ -83,6 +83,7 @@ BASE = {
     "pack nothing": (lambda m: pretrain.pack([], m[1], 10), "texts"),
     "pretrain on nothing": (lambda m: trained(m, []), "blocks"),
     "finetune on nothing": (lambda m: sft(m, []), "demonstrations"),
+    "generate from a text that is no list": (lambda m: prompts.generate(*m, "Who?"), "Who?", "[text]"),
     "generate from a long text": (lambda m: prompts.generate(*m, ["Hi", LONG]), "1 of 2", "too long"),
     "generate more than there is room for": (lambda m: prompts.generate(*m, ["Hi"], max_new_tokens=600), "600 new", "512"),
     "score a long text": (lambda m: prompts.score(*m, [(LONG, " word")]), "1 of 1", "512"),
@@ -130,6 +131,7 @@ BASE = {
 CHAT = {
     "reply to nothing": (lambda m: chat.replies(*m, []), "texts"),
     "follow nothing": (lambda m: chat.followed(*m, []), "texts"),
+    "reply to a text that is no list": (lambda m: chat.replies(*m, "Who?"), "[text]"),
     "reply to a long text": (lambda m: chat.replies(*m, [LONG]), "too long"),
     "reward nothing": (lambda m: alignment.rewards(m[0], m[1], [], []), "replies"),
     "reward a long reply": (lambda m: alignment.rewards(m[0], m[1], QUESTIONS[:1], [LONG]), "too long"),
