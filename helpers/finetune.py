@@ -81,7 +81,7 @@ def sft(
     """
     require_some(demonstrations, "demonstrations")
     require_number("epochs", epochs, 1e-6)
-    chat.check_plain(tokenizer, [part for p in demonstrations for part in (p.text, p.answer)], "text")
+    chat.check_plain(tokenizer, [p.text + p.answer for p in demonstrations], "demonstration")
     rows = [row(p, tokenizer) for p in demonstrations]
     check_fits(model, tokenizer, [each["prompt"] + each["completion"] for each in rows])
     data = Dataset.from_list(rows)
