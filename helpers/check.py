@@ -5,7 +5,7 @@ python -m helpers.check --wheels FOLDER    downloads what is to be installed, fo
 """
 
 import argparse
-import importlib.metadata
+import importlib.util
 import os
 import platform
 import re
@@ -16,6 +16,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from helpers import setup
 
 ROOT = Path(__file__).parent.parent
 #: Bytes that have to be free: of memory (a notebook took up to 1.8 GB where that was measured), and on the disk.
@@ -29,13 +31,6 @@ class Missing(Exception):  # noqa: N818 (what is said of a thing, not that somet
     """What a check says of something that is not there, or not enough, with the remedy."""
 
 
-def requirements() -> Iterator[tuple[str, str]]:
-    """Name and range of each package that requirements.txt lists."""
-    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
-        if found := re.match(r"([\w.-]+)(\S*)", line):
-            yield found[1], found[2]
-
-
 def python() -> str:
     """The version of Python."""
     if sys.version_info < (3, 11):  # noqa: UP036 (who runs this may have an older one)
@@ -45,16 +40,10 @@ def python() -> str:
 
 def package(name: str, wanted: str) -> str:
     """The version of a package, compared with the range that requirements.txt admits."""
-    remedy = "pip install -r requirements.txt"
-    try:
-        version = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        raise Missing(f"not installed; {remedy}") from None
-    try:
-        from packaging.specifiers import SpecifierSet
-    except ModuleNotFoundError:
-        raise Missing(f"{version}; whether it is {wanted} cannot be said without packaging: {remedy}") from None
-    if not SpecifierSet(wanted).contains(version, prereleases=True):
+    version, remedy = setup.version(name), "pip install -r requirements.txt"
+    if version is None:
+        raise Missing(f"not installed; {remedy}")
+    if setup.compared(version, wanted):
         raise Missing(f"{version} is not {wanted}; {remedy}")
     return f"{version} ({wanted})"
 
@@ -122,17 +111,49 @@ def models() -> str:
 
 def widget() -> str:
     """Whether the widget in which readers label replies can be made."""
-    from helpers import preferences
-    from helpers.labelling import Labelling
-    from helpers.preferences import Pair
-
-    pairs = [Pair(q, f"{q.y}.", q.choices[0]) for q in preferences.questions(2)]
     with tempfile.TemporaryDirectory() as folder:
-        shown = Labelling(pairs, Path(folder) / "labels.jsonl")
+        shown = two_pairs(f"{folder}/labels.jsonl")
         shown.click("left")
         if shown.done != 1:
             raise Missing(shown.message)
     return "made, and a click is saved"
+
+
+def browser() -> str:
+    """Whether a click in a browser reaches the kernel: a cell that is typed into a real JupyterLab shows the widget."""
+    from helpers import lab
+
+    if not lab.browser() or not importlib.util.find_spec("playwright"):
+        return "no Chromium with playwright, not tried"
+    try:
+        with tempfile.TemporaryDirectory() as folder, lab.server(Path(folder)) as address:
+            click_in(f"{address}?token=secret&reset")
+    except Exception as error:  # whatever a browser may fail at
+        reason = str(error).strip().partition("\n")[0]
+        raise Missing(f"a click in JupyterLab did not reach the kernel ({reason}); try by hand: jupyter lab") from None
+    return "a click in JupyterLab reaches the kernel"
+
+
+def click_in(address: str) -> None:
+    """Opens a notebook in the JupyterLab at this address, shows the widget and clicks."""
+    from helpers import lab
+
+    with lab.page(address) as (page, expect):
+        page.locator(".jp-LauncherCard", has_text="Python 3").first.click(timeout=30_000)
+        expect(page.get_by_role("button", name="| Idle")).to_be_visible(timeout=30_000)
+        page.locator(".jp-CodeCell .cm-content").first.click()
+        page.keyboard.type("from helpers import check; check.two_pairs('labels.jsonl')")
+        page.keyboard.press("Shift+Enter")
+        page.locator(".labelling-card-right").click(timeout=30_000)
+        expect(page.locator(".labelling-count")).to_have_text("1 of 2", timeout=10_000)
+
+
+def two_pairs(file: str) -> object:
+    """The widget, on two pairs."""
+    from helpers import preferences
+    from helpers.labelling import Labelling
+
+    return Labelling([preferences.Pair(q, f"{q.y}.", q.choices[0]) for q in preferences.questions(2)], Path(file))
 
 
 def speed(seconds: float = 12.0) -> float:
@@ -173,10 +194,10 @@ def minutes() -> str:
 def checks() -> Iterator[tuple[str, Callable[[], str]]]:
     """Name and check, in the order in which they are made."""
     yield "Python", python
-    for name, wanted in requirements():
+    for name, wanted in setup.requirements():
         yield name, lambda name=name, wanted=wanted: package(name, wanted)
     yield from {"memory": memory, "disk": disk, "processors": processors, "GPU": gpu}.items()
-    yield from {"shipped models": models, "labelling widget": widget, "notebooks": minutes}.items()
+    yield from {"shipped models": models, "labelling widget": widget, "browser": browser, "notebooks": minutes}.items()
 
 
 def wheels(folder: Path) -> None:

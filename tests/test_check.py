@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 
-from helpers import check
+from helpers import check, lab
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,6 +23,7 @@ def said(monkeypatch, capsys):
 
     def run():
         monkeypatch.setattr(check, "speed", lambda: check.REFERENCE / 2)
+        monkeypatch.setattr(lab, "browser", lambda: None)
         try:
             status = check.main([])
         except SystemExit as stop:
@@ -92,10 +93,27 @@ def test_without_any_package_it_says_so_and_does_not_fail_itself():
     assert "MISSING  torch: not installed" in done.stdout and "Traceback" not in done.stdout + done.stderr
 
 
-def test_the_command_is_quick(capsys):
+def test_the_command_is_quick_and_clicks_in_a_browser_where_there_is_one(capsys):
     begun = time.perf_counter()
     assert check.main([]) is None
-    assert time.perf_counter() - begun < 60 and capsys.readouterr().out.endswith("ready\n")
+    said = capsys.readouterr().out
+    assert time.perf_counter() - begun < 60 and said.endswith("ready\n")
+    assert "browser: a click in JupyterLab reaches the kernel" in said or not lab.browser()
+
+
+def test_without_a_browser_none_is_tried_and_one_that_hears_nothing_is_named(monkeypatch):
+    monkeypatch.setattr(check.importlib.util, "find_spec", lambda name: None)
+    assert check.browser() == "no Chromium with playwright, not tried"
+    monkeypatch.undo()
+    if not lab.browser():
+        return
+
+    def nobody_hears(address):
+        raise TimeoutError("Timeout 30000ms exceeded.\nCall log:")
+
+    monkeypatch.setattr(check, "click_in", nobody_hears)
+    with pytest.raises(check.Missing, match=r"reach the kernel \(Timeout 30000ms exceeded\.\); try by hand: jupyter lab"):
+        check.browser()
 
 
 def test_wheels_are_downloaded_for_a_class_without_network(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,54 @@
+"""A real JupyterLab in a real browser: for the teacher's check, and for the tests that look at what people see."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[str]:
+    """A JupyterLab server on a folder, in which its settings stay too; the course can be imported there. Gives its address, to
+    be followed by a path and "?token=secret". Raises RuntimeError if it does not start within a minute."""
+    folders = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR")}
+    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0",
+               "--IdentityProvider.token=secret", f"--ServerApp.root_dir={folder}"]  # fmt: skip
+    with (folder / "server.log").open("w", encoding="utf-8") as log:
+        environment = os.environ | folders | {"PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
+    try:
+        deadline = time.monotonic() + 60
+        while not (found := list((folder / "JUPYTER_RUNTIME_DIR").glob("jpserver-*.json"))):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((folder / "server.log").read_text(encoding="utf-8"))
+            time.sleep(0.2)
+        time.sleep(0.5)
+        yield json.loads(found[0].read_text(encoding="utf-8"))["url"] + "lab/"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def browser() -> str | None:
+    """Path of a Chromium or Chrome, None if there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+@contextmanager
+def page(address: str) -> Iterator[tuple]:
+    """The browser's page at this address, and playwright's ``expect``."""
+    from playwright.sync_api import expect, sync_playwright
+
+    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=browser(), args=options).new_page()
+        opened.goto(address)
+        yield opened, expect
