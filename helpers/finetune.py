@@ -19,7 +19,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from trl import SFTConfig, SFTTrainer
 from trl.trainer import utils as trl_utils
 
-from helpers import chat
+from helpers import chat, profiles
 from helpers.errors import CourseError, require_number, require_some
 from helpers.pretrain import ProgressBar, fastest_dtype, keep_memory
 from helpers.prompts import Prompt
@@ -132,7 +132,7 @@ def common(batch: int, learning_rate: float, seed: int) -> dict[str, object]:
         "weight_decay": 0.0,
         "seed": seed,
         "data_seed": seed,
-        "use_cpu": not torch.cuda.is_available(),
+        "use_cpu": profiles.current().device == "cpu",  # of this profile also beside a GPU
         "bf16": fastest_dtype() == torch.bfloat16,
         "activation_checkpointing": False,
         "dataloader_pin_memory": False,

@@ -42,7 +42,7 @@ from transformers import (
 )
 from trl import pack_dataset
 
-from helpers import cost, files, measure, models, prompts
+from helpers import cost, files, measure, models, profiles, prompts
 from helpers.errors import CourseError, require_number, require_some
 from helpers.muon import MuonAdamW
 from helpers.tokenizer import SMALLEST_VOCABULARY, VOCAB_SIZE, train_tokenizer
@@ -273,7 +273,8 @@ def pretrain(
     latest = latest_checkpoint(folder) if resume else None
     torch.manual_seed(seed)
     model = LlamaForCausalLM(models.config_for(size, tokenizer))
-    if not torch.cuda.is_available():
+    on_cpu = profiles.current().device == "cpu"  # also beside a GPU
+    if on_cpu:
         model.set_attn_implementation("eager")  # with short blocks on a CPU a third faster than the fused kernel
     dtype = dtype or fastest_dtype()
     arguments = TrainingArguments(
@@ -286,7 +287,7 @@ def pretrain(
         max_grad_norm=1.0,
         seed=seed,
         data_seed=seed,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=on_cpu,
         bf16=dtype == torch.bfloat16,
         dataloader_pin_memory=False,
         logging_steps=10,
