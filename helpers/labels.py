@@ -64,6 +64,22 @@ def preferences(given: Iterable[Label]) -> list[dict]:
     return [json.loads(label.line()) for label in given if label.choice in ("left", "right")]
 
 
+def give(file: Path, pairs: Sequence[Pair], choices: Sequence[str], annotator: str = "reader") -> int:
+    """Writes choices about the first pairs, one each and in their order, as the widget does with clicks; gives how many are new
+    to the file. Raises CourseError, before anything is written, for what is no choice and for more of them than pairs."""
+    if len(choices) > len(pairs):
+        raise CourseError(f"{len(choices)} answers to {len(pairs)} pairs; give at most one for each")
+    for number, choice in enumerate(choices, start=1):
+        if choice not in CHOICES:
+            raise CourseError(f"answer {number} is {choice!r}; the answers are {', '.join(CHOICES)}")
+    known = {label.pair: label.choice for label in read(file)[0] if label.annotator == annotator}
+    given = with_choices(pairs[: len(choices)], choices, annotator)
+    new = [label for label in given if known.get(label.pair) != label.choice]
+    for label in new:
+        append(file, label)
+    return len(new)
+
+
 def append(file: Path, label: Label) -> None:
     """Writes one label to the end of the file and waits until it is on the disk.
 

@@ -79,6 +79,29 @@ def test_a_click_for_a_pair_that_is_gone_does_not_count(file):
     assert widget.done == 1
 
 
+def test_a_list_of_answers_writes_what_clicks_write(file, tmp_path):
+    widget = Labelling(PAIRS, tmp_path / "clicked.jsonl")
+    for choice in ("left", "tie", "right"):
+        widget.click(choice)
+    assert labels.give(file, PAIRS, ["left", "tie", "right"]) == 3
+    assert file.read_bytes() == (tmp_path / "clicked.jsonl").read_bytes()
+    assert labels.give(file, PAIRS, ["left", "tie", "right"]) == 0  # the cell is run again
+    assert labels.give(file, PAIRS, ["left", "left", "right", "right"]) == 2
+    assert choices(file) == ["left", "left", "right", "right"] and len(file.read_text().splitlines()) == 5
+    assert Labelling(PAIRS, file).done == 4  # and the widget goes on from there
+
+
+def test_what_is_no_answer_is_refused_before_any_is_written(file, course_error):
+    for given, said in (
+        (["left", "lft"], "answer 2 is 'lft'"),
+        (["tie"] * 5, "5 answers to 4 pairs"),
+        ([None], "answer 1 is None"),
+    ):
+        with course_error(said):
+            labels.give(file, PAIRS, given)
+    assert not file.exists()
+
+
 CELL = f"""
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
