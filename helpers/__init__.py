@@ -3,6 +3,7 @@
 Read them bottom up; each module imports only from those above it in this list:
 
     errors      the one exception
+    setup       what the set-up cell of a notebook calls: on Colab and Kaggle what is missing is installed
     files       folders and files that appear whole or not at all, and never replace what is not ours
     runtime     the processors that may be used
     profiles    on what a notebook runs
@@ -26,7 +27,9 @@ Read them bottom up; each module imports only from those above it in this list:
     alignment   a reward model, reinforcement learning against it, and DPO, all with LoRA
     stages      finished models, loaded or trained
     plots       figures and tables
+    lab         a real JupyterLab in a real browser
     check       is this machine ready? (a command: ``python -m helpers.check``)
+    publish     puts the course online under an owner's name (a command: ``python -m helpers.publish``)
 """
 
 import os

@@ -83,7 +83,7 @@ def test_a_wrong_import_would_be_seen(tmp_path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_a_module_knows_no_notebook_and_loads_nothing_unsafe(path):
     text = path.read_text(encoding="utf-8")
-    assert ".ipynb" not in text
+    assert ".ipynb" not in text or path.stem == "publish"  # the one module that knows that there are notebooks
     assert [notebook.stem for notebook in course.NOTEBOOKS if notebook.stem in text] == []
     assert unsafe(text) == set()
 
