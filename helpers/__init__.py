@@ -1,31 +1,23 @@
 """Helpers of the course, thin on purpose.
 
-Read them bottom up; each module imports only from those above it in this list:
+Read them from the top of this list; each imports only from those above it. Folders have lists of their own.
 
     errors      the one exception
     setup       what the set-up cell of a notebook calls: on Colab and Kaggle what is missing is installed
+    stats       rates and their intervals
     files       folders and files that appear whole or not at all, and never replace what is not ours
-    runtime     the processors that may be used
+    runtime     the machine: processors, memory, speed
+    compat      every patch of a library
+    data        prompts and pairs: what the two halves of the course agree on
+    lm/         a language model, of whatever family: asked, in conversation, its cost, loaded and saved
+    training/   pretraining, finetuning, alignment
+    texts       the reader's own texts
+    world/      facts (CSV), held-out sets, the documents that are made of them, and all that is asked about them
+    pretrain    the pretraining run (a command: ``python -m helpers.pretrain --help``)
+    feedback/   preferences, labels, the widget
     profiles    on what a notebook runs
-    world/      facts (CSV), held-out sets, and the documents that are made of them
-    tokenizer   BPE trained on the documents
-    models      sizes, loading, saving
-    cost        parameters, FLOPs and memory by formula
-    ngram       n-gram baselines
-    prompts     few-shot prompts, scored by likelihood or by generation
-    measure     grammar, facts, context, few-shot, instruction: rates with intervals
-    demonstrations  sentiment of news and medical questions, to finetune on and to be tested on
-    instructions    tasks as a user would put them, in several forms
-    chat        the chat template, replies, and how they followed instructions
-    preferences     replies in several manners, tastes that rank them, annotators who err
-    labels      what annotators said, in a file that is only appended to
-    labelling   a widget that asks a reader for them
-    scoreboard  the table that grows through the course
-    muon        an optimizer
-    pretrain    the training run (also a command: ``python -m helpers.pretrain --help``)
-    finetune    supervised finetuning, of all parameters or of LoRA adapters
-    alignment   a reward model, reinforcement learning against it, and DPO, all with LoRA
     stages      finished models, loaded or trained
+    scoreboard  the table that grows through the course
     plots       figures and tables
     lab         a real JupyterLab in a real browser
     check       is this machine ready? (a command: ``python -m helpers.check``)

@@ -94,14 +94,12 @@ def gpu() -> str:
 
 def models() -> str:
     """Whether the shipped models are whole."""
-    from helpers import models
     from helpers.errors import CourseError
+    from helpers.lm import ask, models
 
     try:
         model, tokenizer = models.load("large")
-        from helpers import prompts
-
-        said = prompts.generate(model, tokenizer, ["Q: What is the capital of France? A:"], max_new_tokens=4)[0]
+        said = ask.generate(model, tokenizer, ["Q: What is the capital of France? A:"], max_new_tokens=4)[0]
     except CourseError as error:
         raise Missing(str(error)) from None
     if not said.strip().startswith("Paris"):
@@ -140,7 +138,7 @@ def click_in(address: str) -> None:
 
     with lab.page(address) as (page, expect):
         page.locator(".jp-LauncherCard", has_text="Python 3").first.click(timeout=30_000)
-        expect(page.get_by_role("button", name="| Idle")).to_be_visible(timeout=30_000)
+        lab.wait_for_kernel(page, 30)
         page.locator(".jp-CodeCell .cm-content").first.click()
         page.keyboard.type("from helpers import check; check.two_pairs('labels.jsonl')")
         page.keyboard.press("Shift+Enter")
@@ -150,19 +148,21 @@ def click_in(address: str) -> None:
 
 def two_pairs(file: str) -> object:
     """The widget, on two pairs."""
-    from helpers import preferences
-    from helpers.labelling import Labelling
+    from helpers.data import Pair, Reply
+    from helpers.feedback.labelling import Labelling
+    from helpers.world import tastes
 
-    return Labelling([preferences.Pair(q, f"{q.y}.", q.choices[0]) for q in preferences.questions(2)], Path(file))
+    return Labelling([Pair(q, Reply(f"{q.y}."), Reply(q.choices[0])) for q in tastes.questions(2)], Path(file))
 
 
 def speed(seconds: float = 12.0) -> float:
     """Training steps a second of the largest shipped model: 16 texts of 40 tokens each, in the faster precision."""
     import torch
 
-    from helpers import models, pretrain
+    from helpers import runtime
+    from helpers.lm import models
 
-    model, dtype = models.load("large")[0].train(), pretrain.fastest_dtype()
+    model, dtype = models.load("large")[0].train(), runtime.fastest_dtype()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
     ids = torch.randint(9, 3000, (16, 40), generator=torch.Generator().manual_seed(0))
 

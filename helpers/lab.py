@@ -19,7 +19,7 @@ def server(folder: Path) -> Iterator[str]:
     be followed by a path and "?token=secret". Raises RuntimeError if it does not start within a minute."""
     folders = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR")}
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0",
-               "--IdentityProvider.token=secret", f"--ServerApp.root_dir={folder}"]  # fmt: skip
+               "--expose-app-in-browser", "--IdentityProvider.token=secret", f"--ServerApp.root_dir={folder}"]  # fmt: skip
     with (folder / "server.log").open("w", encoding="utf-8") as log:
         environment = os.environ | folders | {"PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
@@ -34,6 +34,13 @@ def server(folder: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(20)
+
+
+def wait_for_kernel(page, seconds: float = 60) -> None:
+    """Waits until the kernel of the notebook that is shown hears: JupyterLab drops a cell that is run before."""
+    kernel = "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel"
+    script = f"() => {kernel}?.status === 'idle' && {kernel}?.connectionStatus === 'connected'"
+    page.wait_for_function(script, timeout=1000 * seconds)
 
 
 def browser() -> str | None:

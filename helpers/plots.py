@@ -14,8 +14,8 @@ from PIL import Image
 from transformers import TrainerCallback
 
 from helpers.errors import require_some
-from helpers.measure import Rate
 from helpers.scoreboard import SKILLS
+from helpers.stats import Rate
 
 #: Colour-blind safe (Okabe and Ito 2008); always with a marker or a dash pattern as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -81,10 +81,10 @@ class Table(HTML):
     """A table drawn by pandas, that can be read as text too."""
 
     def __init__(self, frame: pd.DataFrame, caption: str = ""):
-        as_it_is = ("display.max_colwidth", None, "display.html.use_mathjax", False)  # nothing cut off, a dollar a dollar
-        with pd.option_context(*as_it_is):
+        with pd.option_context("display.max_colwidth", None):  # nothing is cut off
             lines = [str] * len(frame.columns)  # or the end of a line would be written as two characters
-            drawn = frame.to_html(index=False, border=0, justify="left", formatters=lines)
+            plain = ["tex2jax_ignore", "mathjax_ignore"]  # a dollar is a dollar, whichever of them a page knows
+            drawn = frame.to_html(index=False, border=0, justify="left", formatters=lines, classes=plain)
             self.text = f"{caption}\n{frame.to_string(index=False, justify='left')}".strip()
         for kind in ("th", "td"):
             drawn = drawn.replace(f"<{kind}>", f"<{kind} style='text-align:left;white-space:pre-wrap'>")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from helpers import files
 from helpers.errors import CourseError
-from helpers.measure import Rate
+from helpers.stats import Rate
 
 FILE = files.ARTIFACTS / "scoreboard.json"
 #: The columns, by the names under which they are recorded. Each is measured in one way only, here in words.

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parent.parent
 HOSTS = {"google.colab": "Colab", "COLAB_RELEASE_TAG": "Colab", "KAGGLE_KERNEL_RUN_TYPE": "Kaggle", "KAGGLE_URL_BASE": "Kaggle"}
 #: Compiled, and loaded before the first cell runs, or gigabytes: what a host has of these is kept.
 KEPT = ("torch", "torchvision", "torchaudio", "numpy", "pillow")
-#: A host has a notebook server of its own, and nobody runs the tests there.
-NOT_HOSTED = ("jupyterlab", "nbval", "playwright")
+#: A host has a notebook server and a kernel of its own, and nobody runs the tests there.
+NOT_HOSTED = ("jupyterlab", "ipython", "traitlets", "nbformat", "nbval", "playwright")
 
 _restart: list[str] = []  # packages that were loaded when pip replaced them
 

@@ -13,10 +13,13 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from helpers import chat, demonstrations, files, finetune, instructions, models, preferences
+from helpers import files
+from helpers.data import Prompt
 from helpers.errors import CourseError
 from helpers.files import ARTIFACTS
-from helpers.prompts import Prompt
+from helpers.lm import chat, models
+from helpers.training import finetune
+from helpers.world import instructions, news, tastes
 
 #: How the stages are made; ``seconds`` is about how long two cores take. Rates and passes of the first two were chosen on the
 #: validation part; those of ``instruct`` and ``manners`` with a look at the held-out questions: no untouched test.
@@ -38,12 +41,12 @@ def finetuned(
 ) -> PreTrainedModel:
     """The base, all of its parameters finetuned on the sentiment of company news. With ``train=False`` CourseError is raised
     if no earlier run left it."""
-    return sft_stage("finetuned", base, tokenizer, demonstrations.sentiment, seed, may_train=train)
+    return sft_stage("finetuned", base, tokenizer, news.sentiment, seed, may_train=train)
 
 
 def lora(base: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0, *, train: bool = True) -> PreTrainedModel:
     """The base with a LoRA adapter finetuned on the sentiment of company news; ``train`` as above."""
-    return sft_stage("lora", base, tokenizer, demonstrations.sentiment, seed, may_train=train)
+    return sft_stage("lora", base, tokenizer, news.sentiment, seed, may_train=train)
 
 
 def instruct(
@@ -61,7 +64,7 @@ def manners(
     preferences can be asked about. With its tokenizer for chat."""
     tuned, chat_tokenizer = instruct(base, tokenizer, seed)
     merged = tuned.merge_and_unload()
-    return sft_stage("manners", merged, chat_tokenizer, preferences.in_manners, seed).merge_and_unload(), chat_tokenizer
+    return sft_stage("manners", merged, chat_tokenizer, tastes.in_manners, seed).merge_and_unload(), chat_tokenizer
 
 
 def sft_stage(

@@ -6,8 +6,9 @@ import course
 import pytest
 from transformers import AutoTokenizer
 
-from helpers import models, pretrain
+from helpers import pretrain
 from helpers.errors import CourseError
+from helpers.lm import models
 from helpers.world import corpus
 
 

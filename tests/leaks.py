@@ -3,11 +3,12 @@
 import re
 from functools import cache
 
-from helpers.tokenizer import CHAT_TOKENS, END_OF_TEXT, PAD
+from helpers.lm.chat import CHAT_TOKENS
 from helpers.world import held_out, prose
 from helpers.world.corpus import LISTED_KINDS, Document
 from helpers.world.facts import column, table
 from helpers.world.relations import RELATIONS
+from helpers.world.tokenizer import END_OF_TEXT, PAD
 
 WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 

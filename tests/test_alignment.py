@@ -6,18 +6,22 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import alignment, chat, finetune, labels, preferences
-from helpers.labels import Label
-from helpers.preferences import TASTES
+from helpers.data import Reply
+from helpers.feedback import labels, preferences
+from helpers.feedback.labels import Label
+from helpers.lm import chat
+from helpers.training import alignment, finetune
+from helpers.world import tastes
+from helpers.world.tastes import TASTES
 
-QUESTIONS = preferences.questions(160)
+QUESTIONS = tastes.questions(160)
 
 
 @pytest.fixture(scope="module")
 def polyglot(medium):
     """A model that answers in several manners."""
     model, tokenizer = chat.for_chat(*medium)
-    shown = preferences.in_manners(1600)
+    shown = tastes.in_manners(1600)
     tuned = finetune.sft(
         model, tokenizer, shown, learning_rate=3e-3, epochs=1, batch=16, lora=finetune.lora(16), progress=False
     )
@@ -27,7 +31,7 @@ def polyglot(medium):
 def polite_first(asked):
     """Preferences for the full and polite over the terse manner."""
     return labels.preferences(
-        Label(q.text, preferences.reply_in(q, "full and polite"), preferences.reply_in(q, "terse"), "left") for q in asked
+        Label(q.text, tastes.reply_in(q, "full and polite"), tastes.reply_in(q, "terse"), "left") for q in asked
     )
 
 
@@ -37,18 +41,18 @@ def judge(polyglot):
 
 
 def test_the_reward_model_ranks_replies_to_other_questions(judge, polyglot):
-    asked = preferences.questions(60, part="test")
+    asked = tastes.questions(60, part="test")
     good, bad = (
-        alignment.rewards(judge, polyglot[1], asked, [preferences.reply_in(q, manner) for q in asked])
+        alignment.rewards(judge, polyglot[1], asked, [Reply(tastes.reply_in(q, manner)) for q in asked])
         for manner in ("full and polite", "terse")
     )
     assert good.shape == (60,) and (good > bad).mean() > 0.95
 
 
 def test_a_reply_is_scored_the_same_alone_and_in_a_batch(judge, polyglot):
-    replies = [f"{q.y}." for q in QUESTIONS[:9]]
+    replies = [Reply(f"{q.y}.") for q in QUESTIONS[:9]]
     together = alignment.rewards(judge, polyglot[1], QUESTIONS[:9], replies)
-    alone = [alignment.rewards(judge, polyglot[1], [q], [r + chat.END])[0] for q, r in zip(QUESTIONS, replies, strict=False)]
+    alone = [alignment.rewards(judge, polyglot[1], [q], [r])[0] for q, r in zip(QUESTIONS, replies, strict=False)]
     assert np.allclose(together, alone, atol=1e-3)
 
 
@@ -57,12 +61,12 @@ def test_the_score_head_is_trained(judge, polyglot):
 
 
 def words(question, reply):
-    return len(reply.split())
+    return len(reply.text.split())
 
 
 @pytest.fixture(scope="module")
 def trainer(judge, polyglot):
-    watch = {"ended": lambda q, reply: reply.endswith(chat.END), "words": words}
+    watch = {"ended": lambda q, reply: reply.ended, "words": words}
     return alignment.rloo(
         copy.deepcopy(polyglot[0]), polyglot[1], QUESTIONS, judge, steps=12, learning_rate=1e-3, watch=watch, progress=False
     )
@@ -72,7 +76,7 @@ def test_a_policy_follows_the_reward_from_a_reference_that_stays(judge, polyglot
     model, tokenizer = polyglot
     kl = alignment.history(trainer)["kl"]
     assert abs(kl[0]) < 1e-2 < kl[-1]
-    asked = preferences.questions(100, part="test")
+    asked = tastes.questions(100, part="test")
     before, after = (preferences.sampled_replies(m, tokenizer, asked) for m in (model, trainer.model))
     scores = [alignment.rewards(judge, tokenizer, asked, replies) for replies in (before, after)]
     assert scores[1].mean() > scores[0].mean() + scores[0].std() / 2
@@ -104,7 +108,7 @@ def test_what_is_watched_is_measured_of_the_replies_and_not_rewarded(trainer):
 
 def test_the_kl_divergence_of_a_policy_from_its_reference(polyglot, trainer):
     model, tokenizer = polyglot
-    asked = preferences.questions(200)
+    asked = tastes.questions(200)
     moved = alignment.kl(trainer.model, model, tokenizer, asked, preferences.sampled_replies(trainer.model, tokenizer, asked))
     assert np.isclose(moved, np.mean(alignment.history(trainer)["kl"][-2:]), rtol=0.5)
     same = alignment.kl(model, model, tokenizer, asked, preferences.sampled_replies(model, tokenizer, asked))
@@ -114,13 +118,13 @@ def test_the_kl_divergence_of_a_policy_from_its_reference(polyglot, trainer):
 def test_dpo_follows_the_same_preferences_without_a_reward_model(polyglot):
     model, tokenizer = polyglot
     policy = alignment.dpo(copy.deepcopy(model), tokenizer, polite_first(QUESTIONS), learning_rate=1e-3, progress=False).model
-    asked = preferences.questions(100, part="test")
+    asked = tastes.questions(100, part="test")
     before, after = (preferences.sampled_replies(m, tokenizer, asked) for m in (model, policy))
     assert _polite(after) > _polite(before) + 0.2
 
 
 def _polite(replies):
-    return sum(reply.startswith(preferences.POLITE) for reply in replies) / len(replies)
+    return sum(reply.text.startswith(tastes.POLITE) for reply in replies) / len(replies)
 
 
 def test_a_pair_is_two_different_replies(polyglot):

@@ -4,8 +4,9 @@ from statistics import mean
 
 import pytest
 
-from helpers import measure
-from helpers.ngram import NGram
+from helpers.lm import ask
+from helpers.lm.ngram import NGram
+from helpers.world import skills
 from helpers.world.lists import named
 from helpers.world.relations import RELATIONS
 
@@ -16,7 +17,7 @@ LISTS = ("capital", "language", "continent", "category", "colour", "number", "pl
 def labels(request, small, large):
     """Rates of fresh labels by task: {(model, shots): rate}. A prompt without examples is short: there are more of them."""
     asked = [("large", large, 0, 1000), ("large", large, 8, 200), ("large", large, 16, 200), ("small", small, 8, 200)]
-    return {(name, shots): measure.fresh_labels(*model, request.param, shots, many) for name, model, shots, many in asked}
+    return {(name, shots): skills.fresh_labels(*model, request.param, shots, many) for name, model, shots, many in asked}
 
 
 def test_without_examples_fresh_labels_are_at_chance(labels):
@@ -35,36 +36,36 @@ def test_the_small_model_learns_much_less_from_eight_examples(labels):
 
 @pytest.mark.parametrize("names", [LISTS, tuple(RELATIONS)], ids=["lists", "all"])
 def test_four_examples_show_which_relation_is_meant(large, names):
-    with_examples, without = (mean(measure.relation_shots(*large, name, shots, 60).value for name in names) for shots in (4, 0))
+    with_examples, without = (mean(skills.relation_shots(*large, name, shots, 60).value for name in names) for shots in (4, 0))
     assert with_examples >= 0.90
     assert without <= with_examples - 0.30
 
 
 def test_four_examples_reach_what_only_prose_told(large):
-    assert mean(measure.relation_shots(*large, name, 4, prose_only=True).value for name in LISTS) >= 0.70
+    assert mean(skills.relation_shots(*large, name, 4, prose_only=True).value for name in LISTS) >= 0.70
 
 
 def test_four_examples_that_name_the_task_reach_what_only_prose_told(large):
     rates = [
-        measure.relation_shots(*large, name, 4, form=named(relation.columns), prose_only=True).value
+        skills.relation_shots(*large, name, 4, form=named(relation.columns), prose_only=True).value
         for name, relation in RELATIONS.items()
     ]
     assert mean(rates) >= 0.70
 
 
 def test_a_bare_question_is_continued_with_a_question(large):
-    assert measure.bare_questions(*large)["question"].value >= 0.95
+    assert skills.bare_questions(*large)["question"].value >= 0.95
 
 
 def test_quizzes_are_answered(large):
-    rates = measure.facts(*large)
+    rates = skills.facts(*large)
     assert rates["quizzes"].value >= 0.95
     assert rates["prose"].value >= 0.70
 
 
 def test_grammar_is_learned_beyond_what_a_trigram_counts(large, documents):
     trigram = NGram(3, large[1]).fit([text for _, text in documents])
-    learned = measure.grammar(lambda texts: measure.logprobs(*large, texts))["all"]
-    counted = measure.grammar(trigram.logprobs)["all"]
+    learned = skills.grammar(lambda texts: ask.logprobs(*large, texts))["all"]
+    counted = skills.grammar(trigram.logprobs)["all"]
     assert learned.value >= 0.90
     assert learned.value >= counted.value + 0.10

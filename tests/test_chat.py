@@ -3,8 +3,11 @@
 import pytest
 import torch
 
-from helpers import chat, finetune, instructions, prompts
-from helpers.tokenizer import CHAT_TOKENS
+from helpers.data import Reply
+from helpers.lm import ask, chat
+from helpers.lm.chat import CHAT_TOKENS
+from helpers.training import finetune
+from helpers.world import instructions
 
 TURNS = [{"role": "user", "content": "What is the capital of France?"}, {"role": "assistant", "content": "Paris."}]
 
@@ -69,22 +72,22 @@ def test_a_demonstration_is_learned_as_a_conversation(chatty):
 
 def test_replies_are_judged_exactly(chatty, monkeypatch):
     given = instructions.of_task("capital", 4)
-    said = [f"{given[0].answer}<|end|>", given[1].answer, "Atlantis.<|end|>", f"It is {given[3].y} * yes<|end|>"]
+    said = [Reply(given[0].answer), Reply(given[1].answer, False), Reply("Atlantis."), Reply(f"It is {given[3].y} * yes")]
     monkeypatch.setattr(chat, "replies", lambda model, tokenizer, texts: said)
-    rates = {name: [round(4 * rate.value), rate.n] for name, rate in chat.followed(*chatty, given).items()}
+    rates = {name: [round(4 * rate.value), rate.n] for name, rate in instructions.followed(*chatty, given).items()}
     assert rates == {"exact": [1, 4], "form": [3, 4], "answer": [3, 4], "ends": [3, 4]}
 
 
-def test_a_reply_keeps_the_end_of_its_turn_and_nothing_of_the_prompt(chatty, monkeypatch):
+def test_a_reply_knows_whether_its_turn_ended_and_holds_nothing_of_the_prompt(chatty, monkeypatch):
     model, tokenizer = chatty
     end, word = tokenizer.convert_tokens_to_ids("<|end|>"), tokenizer("positive")["input_ids"][1]
 
     def write(input_ids, **options):
-        assert options["eos_token_id"] == end
+        assert options["eos_token_id"] == [end]
         new = torch.tensor([[word, end]] * len(input_ids))
         return torch.cat([input_ids, new], 1)
 
     monkeypatch.setattr(model, "generate", write)
-    assert chat.replies(model, tokenizer, ["Is it?", "Is it really so?"]) == ["positive<|end|>", "positive<|end|>"]
+    assert chat.replies(model, tokenizer, ["Is it?", "Is it really so?"]) == [Reply("positive")] * 2
     asked = [chat.as_chat(tokenizer, "Is it?")]
-    assert [text.strip() for text in prompts.generate(model, tokenizer, asked)] == ["positive"]
+    assert [text.strip() for text in ask.generate(model, tokenizer, asked)] == ["positive"]

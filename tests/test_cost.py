@@ -5,8 +5,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaForCausalLM
 
-from helpers import cost, models, muon
-from helpers.models import BLOCK
+from helpers.lm import cost, models
+from helpers.lm.models import BLOCK
+from helpers.training import muon
 
 
 @pytest.fixture(params=models.SIZES)

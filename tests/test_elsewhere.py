@@ -10,7 +10,10 @@ from datasets import Dataset
 from transformers import AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
-from helpers import chat, demonstrations, finetune, instructions, measure, models, prompts, stages
+from helpers import stages
+from helpers.lm import ask, chat, models
+from helpers.training import finetune
+from helpers.world import instructions, medicine, news, skills
 from helpers.world.relations import RELATIONS
 
 #: Runs by itself, in a folder without the course, on what it reads from standard input.
@@ -55,9 +58,9 @@ BARE = [RELATIONS["capital"].fill(RELATIONS["capital"].questions[0], *pair) for 
 def made(large, tmp_path_factory):
     """A stage of all weights and one with an adapter for chat, each trained for a moment and saved: models and folders."""
     folder = tmp_path_factory.mktemp("stages")
-    news = demonstrations.sentiment(320)
+    headlines = news.sentiment(320)
     quick = {"learning_rate": 5e-4, "epochs": 1, "batch": 16, "progress": False}
-    full = finetune.sft(copy.deepcopy(large[0]), large[1], news, **quick).model
+    full = finetune.sft(copy.deepcopy(large[0]), large[1], headlines, **quick).model
     stages.save(full, large[1], folder / "full", {})
     base, tokenizer = chat.for_chat(*large)
     shown = instructions.demonstrations(320)
@@ -67,13 +70,13 @@ def made(large, tmp_path_factory):
 
 
 def test_transformers_and_peft_alone_see_what_the_notebooks_see(made, large, tmp_path):
-    quiz = [prompt.text for prompt in measure.quiz_prompts("capital", prose_only=True)[:10]]
-    news = [prompt.text for prompt in demonstrations.sentiment(10, part="test")]
+    quiz = [prompt.text for prompt in skills.quiz_prompts("capital", prose_only=True)[:10]]
+    headlines = [prompt.text for prompt in news.sentiment(10, part="test")]
     asked = [i.text for i in instructions.held_out_facts(prose_only=False)[:10]]
     places = {"base": models.PRETRAINED / "large"} | {
         name: made["folder"] / folder / "model" for name, folder in (("stage", "full"), ("adapter", "adapter"))
     }
-    texts = {"bare": BARE, "quiz": quiz, "news": news, "chat": asked, "new": 12}
+    texts = {"bare": BARE, "quiz": quiz, "news": headlines, "chat": asked, "new": 12}
     given = {name: str(place) for name, place in places.items()} | texts
     done = subprocess.run(
         [sys.executable, "-c", ALONE], cwd=tmp_path, input=json.dumps(given), capture_output=True, text=True, check=False
@@ -82,17 +85,17 @@ def test_transformers_and_peft_alone_see_what_the_notebooks_see(made, large, tmp
     found = json.loads(done.stdout)
     assert found["helpers"] == []
     written = [whole.removeprefix(text) for whole, text in zip(found["pipeline"], BARE, strict=True)]
-    assert written == prompts.generate(*large, BARE, max_new_tokens=12)
+    assert written == ask.generate(*large, BARE, max_new_tokens=12)
     assert [text.strip().split("\n")[0] for text in written if not text.strip().split("\n")[0].endswith("?")] == []  # 20 of 20
     bos, eos = large[1].bos_token, large[1].eos_token
-    for name, texts, model in (("generate", quiz, large), ("stage", news, made["full"])):
-        ours = prompts.generate(*model, texts, max_new_tokens=12)
+    for name, texts, model in (("generate", quiz, large), ("stage", headlines, made["full"])):
+        ours = ask.generate(*model, texts, max_new_tokens=12)
         assert [whole.removeprefix(bos).removesuffix(eos) for whole in found[name]] == [
             text + more for text, more in zip(texts, ours, strict=True)
         ]
     ours = chat.replies(*made["adapter"], asked, max_new_tokens=12)
-    assert found["chat"] == [reply.removesuffix(chat.END) for reply in ours]
-    assert sum(reply.endswith(chat.END) for reply in ours) >= 8
+    assert found["chat"] == [reply.text for reply in ours]
+    assert sum(reply.ended for reply in ours) >= 8
 
 
 def test_a_saved_adapter_is_loaded_by_the_course_as_it_was(made, large):
@@ -103,7 +106,7 @@ def test_a_saved_adapter_is_loaded_by_the_course_as_it_was(made, large):
 
 
 def test_trl_alone_trains_on_what_the_notebooks_train_on(small, tmp_path):
-    few = demonstrations.medical()[:8]
+    few = medicine.questions()[:8]
     rows = [{"prompt": p.text, "completion": p.answer} for p in few]
     arguments = SFTConfig(
         tmp_path, use_cpu=True, bf16=False, activation_checkpointing=False, dataloader_pin_memory=False, report_to="none"

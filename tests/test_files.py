@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers import files, models, pretrain, scoreboard, stages
+from helpers import files, pretrain, scoreboard, stages
 from helpers.errors import CourseError
+from helpers.lm import models
 
 ROOT = Path(__file__).parent.parent
 
@@ -271,8 +272,8 @@ WRITER = """
 import sys; sys.path.insert(0, {root!r})
 from pathlib import Path
 from helpers import files, scoreboard, stages
-from helpers.measure import Rate
-from helpers.models import load
+from helpers.lm.models import load
+from helpers.stats import Rate
 import torch
 me, folder = sys.argv[1], Path(sys.argv[2])
 model, tokenizer = load("small")

@@ -5,8 +5,7 @@ from random import Random
 
 import pytest
 
-from helpers import instructions
-from helpers.world import held_out
+from helpers.world import held_out, instructions
 from helpers.world.facts import column
 from helpers.world.relations import COUNTRY_RELATIONS, RELATIONS
 

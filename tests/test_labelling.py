@@ -8,12 +8,13 @@ import lab_of
 import nbformat
 import pytest
 
-from helpers import chat, labels, preferences
-from helpers.labelling import Labelling
-from helpers.preferences import Pair
+from helpers.data import Pair, Reply
+from helpers.feedback import labels
+from helpers.feedback.labelling import Labelling
+from helpers.world import tastes
 
 ROOT = Path(__file__).parent.parent
-PAIRS = [Pair(q, f"{q.y}.{chat.END}", q.choices[0] + chat.END) for q in preferences.questions(4)]
+PAIRS = [Pair(q, Reply(f"{q.y}."), Reply(q.choices[0])) for q in tastes.questions(4)]
 
 
 @pytest.fixture
@@ -105,9 +106,10 @@ def test_what_is_no_answer_is_refused_before_any_is_written(file, course_error):
 CELL = f"""
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from helpers import preferences
-from helpers.labelling import Labelling
-pairs = [preferences.Pair(q, q.y + ".", q.choices[0]) for q in preferences.questions(4)]
+from helpers.data import Pair, Reply
+from helpers.feedback.labelling import Labelling
+from helpers.world import tastes
+pairs = [Pair(q, Reply(q.y + "."), Reply(q.choices[0])) for q in tastes.questions(4)]
 Labelling(pairs, Path("labels.jsonl"))
 """
 
@@ -122,7 +124,7 @@ def lab(tmp_path):
 def test_in_a_browser_clicks_and_keys_label_and_a_restart_finds_them(lab, file):
     with lab_of.page(lab) as (page, expect):
         count = page.locator(".labelling-count")
-        lab_of.run_the_cell(page, expect)
+        lab_of.run_the_cell(page)
         expect(count).to_have_text("0 of 4", timeout=60_000)
         page.locator(".labelling-card-right").click()
         expect(count).to_have_text("1 of 4")
@@ -143,7 +145,7 @@ def test_in_a_browser_clicks_and_keys_label_and_a_restart_finds_them(lab, file):
         page.get_by_role("menuitem", name="Restart Kernel and Clear Outputs of All Cells…").click()
         page.locator(".jp-Dialog .jp-mod-accept").click()
         expect(count).to_have_count(0)
-        lab_of.run_the_cell(page, expect)
+        lab_of.run_the_cell(page)
         expect(count).to_have_text("2 of 4", timeout=60_000)
         expect(page.locator(".labelling-prompt")).to_have_text(PAIRS[2].question.text)
         page.keyboard.press("ArrowRight")  # the focus is in the notebook: the widget does not hear this

@@ -2,8 +2,8 @@
 
 import pytest
 
-from helpers import labels
-from helpers.labels import Label
+from helpers.feedback import labels
+from helpers.feedback.labels import Label
 
 FIRST = Label("Who?", "I.", "It is I.", "left")
 SECOND = Label("Where?", "Here.", "Certainly. Here.", "right")

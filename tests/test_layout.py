@@ -3,13 +3,15 @@
 import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import course
+import nbformat
 import pytest
 
 import helpers
-from helpers import world
+from helpers import feedback, lm, setup, training, world
 
 ROOT = Path(__file__).parent.parent
 MODULES = course.tracked("helpers/**/*.py")
@@ -31,6 +33,31 @@ def test_every_requirement_has_a_lower_and_an_upper_bound():
     lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
     assert lines
     assert [line for line in lines if not re.fullmatch(r"[\w-]+>=[\d.]+,<[\d.]+", line)] == []
+
+
+#: Packages whose modules have another name, and those that a listed one is for: pytest comes with nbval.
+OTHER_NAMES = {"PIL": "pillow", "IPython": "ipython", "pytest": "nbval"}
+
+
+def packages(text: str) -> set[str]:
+    """Packages, by the names they are installed under, that a Python text imports and that are not the standard library."""
+    nodes = list(ast.walk(ast.parse(text)))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    top = {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names)
+    return {OTHER_NAMES.get(name, name) for name in top}
+
+
+def test_what_is_imported_is_listed():
+    listed = {name for name, _ in setup.requirements()}
+    own = {"helpers", "google", *(path.stem for path in course.tracked("tests/*.py"))}  # google.colab is Colab's
+    texts = {path.name: path.read_text(encoding="utf-8") for path in course.tracked("**/*.py")}
+    for path in course.NOTEBOOKS:
+        cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        texts[path.name] = "\n".join(cells)
+    missing = {name: lacking for name, text in texts.items() if (lacking := packages(text) - listed - own)}
+    assert missing == {}
+    assert packages("import PIL.Image\nfrom yaml import load\nimport os.path") == {"pillow", "yaml"}
 
 
 def test_the_conda_environment_takes_the_requirements():
@@ -64,8 +91,12 @@ def imported(path: Path, package: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize(("package", "module"), [("helpers", helpers), ("helpers.world", world)], ids=["helpers", "world"])
-def test_imports_run_one_way(package, module):
+PACKAGES = [helpers, lm, training, world, feedback]
+
+
+@pytest.mark.parametrize("module", PACKAGES, ids=lambda module: module.__name__)
+def test_imports_run_one_way(module):
+    package = module.__name__
     folder, order = Path(module.__file__).parent, order_in(module.__doc__)
     assert {path.stem for path in MODULES if path.parent == folder} - {"__init__"} <= set(order)
     for place, name in enumerate(order):
@@ -73,6 +104,38 @@ def test_imports_run_one_way(package, module):
         for file in files:
             above = imported(file, package) - ({name} if (folder / name).is_dir() else set())
             assert above <= set(order[:place]), f"{file.name} imports {above - set(order[:place])}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_a_module_can_be_read_in_one_go_and_touches_nothing_private_of_a_library(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 350
+    if path.stem != "compat":
+        assert private(text) == set()
+
+
+def private(text: str) -> set[str]:
+    """Private attributes of anything but the object itself and its class, by their names in the text."""
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)]
+    names = {ast.unparse(node) for node in nodes if node.attr.startswith("_") and not node.attr.startswith("__")}
+    return {name for name in names if not name.startswith(("self._", "cls._"))}
+
+
+def test_what_is_private_would_be_seen():
+    assert private("torch._foreach_add_(x)\nself._own()\na.__doc__\ntrainer.state._logs") == {
+        "torch._foreach_add_",
+        "trainer.state._logs",
+    }
+
+
+WORLD_FREE = ("lm", "training", "stats", "files", "runtime", "compat", "data")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_what_any_model_can_use_knows_no_world(path):
+    if path.relative_to(ROOT / "helpers").parts[0].removesuffix(".py") in WORLD_FREE:
+        known = imported(path, "helpers")
+        assert known <= {"errors", *WORLD_FREE}, known
 
 
 def test_a_wrong_import_would_be_seen(tmp_path):

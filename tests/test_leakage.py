@@ -6,7 +6,7 @@ from random import Random
 import leaks
 import pytest
 
-from helpers.tokenizer import CHAT_TOKENS
+from helpers.lm.chat import CHAT_TOKENS
 from helpers.world import corpus, held_out, prose
 from helpers.world.corpus import LISTED_KINDS, Document
 from helpers.world.facts import column, table

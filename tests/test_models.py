@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
-from helpers import cost, files, models
+from helpers import files
 from helpers.errors import CourseError
-from helpers.tokenizer import train_tokenizer
+from helpers.lm import cost, models
+from helpers.world.tokenizer import train_tokenizer
 
 SIZES = tuple(models.SIZES)
 

@@ -42,7 +42,7 @@ def test_pictures_have_their_alternative_text_and_dollars_stay_dollars(stored, t
     with lab_of.page(stored) as (page, expect):
         for run in (False, True):
             if run:
-                lab_of.run_the_cell(page, expect)
+                lab_of.run_the_cell(page)
                 expect(page.locator(".jp-InputPrompt").first).to_have_text("[1]:", timeout=60_000)
             picture = page.locator(f".jp-OutputArea img[alt='{ALT}']")
             expect(picture).to_be_visible(timeout=60_000)

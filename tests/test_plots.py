@@ -3,7 +3,7 @@
 from base64 import b64decode
 
 from helpers import plots
-from helpers.measure import Rate
+from helpers.stats import Rate
 
 
 def test_a_table_shows_special_tokens_as_they_are():

@@ -2,10 +2,12 @@
 
 import pytest
 
-from helpers import chat, preferences
-from helpers.preferences import MANNERS, TASTES, Pair
+from helpers.data import Pair, Reply
+from helpers.feedback import preferences
+from helpers.world import tastes
+from helpers.world.tastes import MANNERS, TASTES
 
-QUESTIONS = preferences.questions(400)
+QUESTIONS = tastes.questions(400)
 
 
 def question(task="capital"):
@@ -13,7 +15,7 @@ def question(task="capital"):
 
 
 def reply(asked, manner):
-    return preferences.reply_in(asked, manner) + chat.END
+    return Reply(tastes.reply_in(asked, manner))
 
 
 def ranked(taste):
@@ -35,26 +37,26 @@ def test_the_curt_reply_is_liked_least_of_all_or_nearly(taste):
 def test_a_right_reply_is_right_in_every_manner_and_a_wrong_one_in_none(manner):
     asked = question()
     said = reply(asked, manner)
-    assert preferences.features(asked, said)["right"] == 1
-    assert preferences.features(asked, said.replace(asked.y, "Xanadu"))["right"] == 0
+    assert tastes.features(asked, said)["right"] == 1
+    assert tastes.features(asked, Reply(said.text.replace(asked.y, "Xanadu")))["right"] == 0
 
 
 def test_the_features_of_a_reply():
     asked = question()
-    found = preferences.features(asked, reply(asked, "rambling and polite"))
+    found = tastes.features(asked, reply(asked, "rambling and polite"))
     assert found == {"right": 1, "sentence": 1, "polite": 1, "extra": 1}
-    unfinished = preferences.features(asked, asked.choices[0])
+    unfinished = tastes.features(asked, Reply(asked.choices[0], ended=False))
     assert unfinished == {"right": 0, "sentence": 0, "polite": 0, "extra": 1}
-    assert preferences.features(asked, "Certainly. " * 3 + asked.choices[0] + chat.END)["right"] == 0
-    assert preferences.features(asked, "Yes. One. Two. And th" + chat.END)["extra"] == 3
-    assert preferences.features(asked, chat.END) == {"right": 0, "sentence": 0, "polite": 0, "extra": 0}
+    assert tastes.features(asked, Reply("Certainly. " * 3 + asked.choices[0]))["right"] == 0
+    assert tastes.features(asked, Reply("Yes. One. Two. And th"))["extra"] == 3
+    assert tastes.features(asked, Reply("")) == {"right": 0, "sentence": 0, "polite": 0, "extra": 0}
 
 
 def test_questions_of_the_three_parts_share_no_country():
     def countries(found):
         return {q.answer.partition(" of ")[2].partition(" is ")[0] for q in found}
 
-    validation, test = (preferences.questions(400, part=part) for part in ("validation", "test"))
+    validation, test = (tastes.questions(400, part=part) for part in ("validation", "test"))
     found = [countries(part) for part in (QUESTIONS, validation, test)]
     assert min(map(len, found)) > 12
     assert not found[0] & found[1] and not found[0] & found[2] and not found[1] & found[2]
@@ -64,11 +66,11 @@ def test_questions_of_the_three_parts_share_no_country():
 
 def test_an_unknown_part_is_named(course_error):
     with course_error("tset", "training, validation, test"):
-        preferences.questions(4, part="tset")
+        tastes.questions(4, part="tset")
 
 
 def test_demonstrations_hold_every_manner_and_no_order():
-    found = preferences.in_manners(700)
+    found = tastes.in_manners(700)
     polite = sum(d.answer.startswith("Certainly. ") for d in found) / len(found)
     assert 0.35 < polite < 0.5
     assert sum(d.answer == MANNERS["curt"] for d in found) > 50
@@ -76,9 +78,9 @@ def test_demonstrations_hold_every_manner_and_no_order():
 
 
 def test_equal_scores_are_a_tie_however_they_come_about():
-    taste = preferences.Taste("", {"right": 0.3, "sentence": 0.0, "polite": 0.0, "extra": 0.1})
+    taste = tastes.Taste("", {"right": 0.3, "sentence": 0.0, "polite": 0.0, "extra": 0.1})
     asked = question()
-    three_more, right = f"No. a. b. c.{chat.END}", reply(asked, "terse")
+    three_more, right = Reply("No. a. b. c."), reply(asked, "terse")
     assert preferences.annotate([Pair(asked, three_more, right)], taste) == ["tie"]
 
 

@@ -17,8 +17,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
 
-from helpers import models, muon, pretrain
-from helpers.models import BLOCK
+from helpers import pretrain
+from helpers.lm import models
+from helpers.lm.models import BLOCK
+from helpers.training import muon, packing, pretraining
 from helpers.world import corpus
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +30,7 @@ def test_packing_keeps_every_text_whole_and_ends_it(tokenizer, documents):
     texts = [text for _, text in documents[:2000]]
     whole = tokenizer(texts, add_special_tokens=False)["input_ids"]
     ids = [row for row in whole if len(row) < BLOCK - 1]
-    blocks = pretrain.pack(texts, tokenizer, sys.maxsize)["input_ids"]
+    blocks = packing.pack(texts, tokenizer, sys.maxsize)["input_ids"]
     assert max(map(len, blocks)) <= BLOCK - 1
     assert all(block[-1] == tokenizer.eos_token_id for block in blocks if len(block) < BLOCK - 1)
     found = Counter()
@@ -40,32 +42,32 @@ def test_packing_keeps_every_text_whole_and_ends_it(tokenizer, documents):
 
 
 def test_packing_wastes_little(tokenizer, documents):
-    blocks = pretrain.pack((text for _, text in documents), tokenizer, 200_000)
-    assert 200_000 <= pretrain.token_count(blocks) < 200_000 + BLOCK
-    assert pretrain.token_count(blocks) / (len(blocks) * (BLOCK - 1)) > 0.95
+    blocks = packing.pack((text for _, text in documents), tokenizer, 200_000)
+    assert 200_000 <= packing.token_count(blocks) < 200_000 + BLOCK
+    assert packing.token_count(blocks) / (len(blocks) * (BLOCK - 1)) > 0.95
 
 
 def test_a_long_text_is_split_without_loss(tokenizer, documents):
     text = " ".join(text for _, text in documents[:40])
     ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
     assert len(ids) > 3 * BLOCK
-    blocks = pretrain.pack([text], tokenizer, sys.maxsize)["input_ids"]
+    blocks = packing.pack([text], tokenizer, sys.maxsize)["input_ids"]
     parts = [ids[start : start + BLOCK - 1] for start in range(0, len(ids), BLOCK - 1)]
     assert sorted(blocks) == sorted(parts)
 
 
 def test_a_long_text_is_tokenised_piece_by_piece_as_it_would_be_as_a_whole(tokenizer, documents):
     text = "\n\n".join(text for _, text in documents[:400])
-    pieces = [piece for piece, _ in pretrain.pieces_of(text, longest=1000)]
+    pieces = [piece for piece, _ in packing.pieces_of(text, longest=1000)]
     assert len(pieces) > 20 and "".join(pieces) == text and max(map(len, pieces)) <= 1000
     apart = [i for ids in tokenizer(pieces, add_special_tokens=False)["input_ids"] for i in ids]
     assert apart == tokenizer(text, add_special_tokens=False)["input_ids"]
-    assert [is_last for _, is_last in pretrain.pieces_of(text)][-1]
+    assert [is_last for _, is_last in packing.pieces_of(text)][-1]
 
 
 @pytest.mark.parametrize("text", ["a" * 2500, "\n" * 2500, "a\n\n\n" * 600, ""])
 def test_any_text_is_cut_into_pieces(text):
-    pieces = [piece for piece, _ in pretrain.pieces_of(text, longest=1000)]
+    pieces = [piece for piece, _ in packing.pieces_of(text, longest=1000)]
     assert "".join(pieces) == text and max(map(len, pieces)) <= 1000
 
 
@@ -74,15 +76,15 @@ def test_of_a_long_text_no_more_is_read_and_tokenised_than_is_needed(tokenizer, 
     file.write_bytes("Ein Satz \u00fcber nichts und wieder nichts.\n".encode() * 1_400_000)  # 60 MB
     training, validation = pretrain.own_texts([file], 260_000)
     assert len(training[0].encode()) <= 260_003 and len(validation[0].encode()) <= 1_000_003
-    read, whole = [], pretrain.pieces_of
-    monkeypatch.setattr(pretrain, "pieces_of", lambda text: (read.append(len(piece[0])) or piece for piece in whole(text)))
-    blocks = pretrain.pack([file.read_text(encoding="utf-8")], tokenizer, 20_000)
-    assert sum(read) < 600_000 and 20_000 <= pretrain.token_count(blocks) <= 40_000
+    read, whole = [], packing.pieces_of
+    monkeypatch.setattr(packing, "pieces_of", lambda text: (read.append(len(piece[0])) or piece for piece in whole(text)))
+    blocks = packing.pack([file.read_text(encoding="utf-8")], tokenizer, 20_000)
+    assert sum(read) < 600_000 and 20_000 <= packing.token_count(blocks) <= 40_000
 
 
 def test_a_batch_begins_with_end_of_text_and_is_blind_to_padding_only(tokenizer):
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-    batch = pretrain.Collator(tokenizer)([{"input_ids": [7, 8, 9, end]}, {"input_ids": [7, end]}])
+    batch = packing.Collator(tokenizer)([{"input_ids": [7, 8, 9, end]}, {"input_ids": [7, end]}])
     assert batch["input_ids"].tolist() == [[end, 7, 8, 9, end], [end, 7, end, pad, pad]]
     assert batch["labels"].tolist() == [[end, 7, 8, 9, end], [end, 7, end, -100, -100]]
 
@@ -91,12 +93,12 @@ def test_a_batch_begins_with_end_of_text_and_is_blind_to_padding_only(tokenizer)
 def blocks(tokenizer):
     """20 steps of eight blocks."""
     texts = (text for _, text in islice(corpus.documents(5), 2000))
-    return pretrain.pack(texts, tokenizer, sys.maxsize).select(range(160))
+    return packing.pack(texts, tokenizer, sys.maxsize).select(range(160))
 
 
 def run(blocks, tokenizer, folder, **options):
     options = {"batch": 8, "dtype": torch.float32, "progress": False} | options
-    return pretrain.pretrain("small", blocks, tokenizer, folder, **options)
+    return pretraining.pretrain("small", blocks, tokenizer, folder, **options)
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +161,7 @@ class StopAfterSaving(TrainerCallback):
 def test_a_resumed_run_ends_where_the_uninterrupted_one_does(blocks, tokenizer, whole, tmp_path):
     stopped = run(blocks, tokenizer, tmp_path, save_steps=8, callbacks=[StopAfterSaving()])
     assert stopped.state.global_step == 8
-    assert [path.name for path in pretrain.checkpoints(tmp_path)] == ["checkpoint-8"]
+    assert [path.name for path in pretraining.checkpoints(tmp_path)] == ["checkpoint-8"]
     resumed = run(blocks, tokenizer, tmp_path, save_steps=8, resume=True)
     assert resumed.state.global_step == 20
     assert same_weights(resumed.model, whole.model)
@@ -226,13 +228,13 @@ def test_a_uniform_model_needs_log2_of_the_vocabulary_per_token(tokenizer, docum
     texts = [text for _, text in documents[:100]]
     tokens = sum(len(ids) for ids in tokenizer(texts)["input_ids"])  # each text and its end, which begin-of-text stands for
     expected = math.log2(len(tokenizer)) * tokens / sum(len(text.encode()) for text in texts)
-    assert pretrain.bits_per_byte(model, tokenizer, texts) == pytest.approx(expected, rel=1e-5)
-    assert pretrain.bits_per_byte(model, tokenizer, texts, batch=7) == pytest.approx(expected, rel=1e-5)
+    assert packing.bits_per_byte(model, tokenizer, texts) == pytest.approx(expected, rel=1e-5)
+    assert packing.bits_per_byte(model, tokenizer, texts, batch=7) == pytest.approx(expected, rel=1e-5)
 
 
 def test_validation_texts_are_of_another_seed():
-    validation = set(pretrain.validation_texts(300))
-    training = set(islice(pretrain.world_texts(0), 3000))
+    validation = set(corpus.validation_texts(300))
+    training = set(islice(corpus.world_texts(0), 3000))
     assert len(validation & training) < 15  # a few short documents are the same by chance
 
 
@@ -246,7 +248,7 @@ def quick(monkeypatch, world_tokenizer):
     """``main`` without what takes seconds and is tested elsewhere: another tokenizer, results, long validation."""
     monkeypatch.setattr(pretrain, "world_tokenizer", lambda: world_tokenizer)
     monkeypatch.setattr(pretrain, "results", lambda model, tokenizer: {"rate": "none"})
-    monkeypatch.setattr(pretrain, "validation_texts", lambda: list(islice(pretrain.world_texts(7), 100)))
+    monkeypatch.setattr(pretrain, "validation_texts", lambda: list(islice(corpus.world_texts(7), 100)))
 
 
 def refused(*words) -> str:
@@ -276,12 +278,12 @@ def test_a_run_killed_at_any_moment_goes_on_and_ends_in_the_same_weights(quick, 
     while not folder.exists() and process.poll() is None:
         time.sleep(0.01)
     rng = Random(f"kill {number}")
-    while number % 3 == 0 and not pretrain.checkpoints(folder) and process.poll() is None:
+    while number % 3 == 0 and not pretraining.checkpoints(folder) and process.poll() is None:
         time.sleep(0.01)  # every third one just after a checkpoint
     time.sleep(rng.uniform(0, 0.3) if number % 3 == 0 else rng.uniform(0, 9))
     process.kill()
     process.wait()
-    for checkpoint in pretrain.checkpoints(folder):  # whole or not there
+    for checkpoint in pretraining.checkpoints(folder):  # whole or not there
         assert load_file(checkpoint / "model.safetensors") and load_file(checkpoint / "optimizer.safetensors")
         assert (checkpoint / "trainer_state.json").exists() and (checkpoint / "scheduler.json").exists()
     pickles = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".safetensors", ".json")]
@@ -308,7 +310,7 @@ def test_a_run_is_not_resumed_with_another_text_vocabulary_or_number_of_tokens(q
         patch.setattr(models, "save", interrupted)
         with pytest.raises(KeyboardInterrupt):
             pretrain.main([str(word) for word in words])
-    assert pretrain.checkpoints(folder)
+    assert pretraining.checkpoints(folder)
     for option, value in (("--vocab-size", 290), ("--tokens", 20001), ("--batch", 8), ("--learning-rate", 1e-3)):
         message = refused(*words, option, value, "--resume")
         assert str(folder) in message and f"{option[2:]}".replace("-", "") in message.replace("-", "").replace("_", "")
@@ -401,7 +403,7 @@ def saved(blocks, tokenizer, tmp_path_factory):
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "scheduler.json", "trainer_state.json"])
 def test_a_truncated_checkpoint_is_refused_by_name(saved, blocks, tokenizer, tmp_path, course_error, name):
     shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
-    file = pretrain.checkpoints(tmp_path)[-1] / name
+    file = pretraining.checkpoints(tmp_path)[-1] / name
     file.write_bytes(file.read_bytes()[:-10])
     with course_error(file, "--resume"):
         run(blocks, tokenizer, tmp_path, save_steps=20, resume=True)
@@ -455,7 +457,7 @@ def test_a_model_of_ones_own_text(tmp_path, documents):
     model, tokenizer = models.load(tmp_path / "m")
     assert len(tokenizer) <= 800
     _, validation = pretrain.own_texts([file])
-    measured = pretrain.bits_per_byte(model, tokenizer, validation)
+    measured = packing.bits_per_byte(model, tokenizer, validation)
     card = (tmp_path / "m" / "README.md").read_text()
     reported = float(re.search(r"([\d.]+) bits per byte", card)[1])
     assert reported == pytest.approx(measured, rel=1e-3)  # the file holds half precision

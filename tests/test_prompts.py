@@ -6,8 +6,9 @@ from random import Random
 import pytest
 import torch
 
-from helpers import prompts
-from helpers.prompts import Prompt
+from helpers.data import Prompt
+from helpers.lm import ask
+from helpers.world import prompts
 from helpers.world.held_out import RESERVED_LABELS
 from helpers.world.lists import Format, Task, tasks
 from helpers.world.relations import RELATIONS
@@ -104,7 +105,8 @@ def by_hand(model, tokenizer, text, rest):
     start, ids = tokenizer(text)["input_ids"], tokenizer(text + rest)["input_ids"]  # begin-of-text in front
     with torch.no_grad():
         table = model(torch.tensor([ids])).logits[0].log_softmax(-1)
-    places = range(len(start), len(ids))
+    begin = next((i for i, (a, b) in enumerate(zip(start, ids, strict=False)) if a != b), len(start))  # " " is part of " Now"
+    places = range(begin, len(ids))
     return sum(table[i - 1, ids[i]].item() for i in places), all(table[i - 1].argmax() == ids[i] for i in places)
 
 
@@ -118,7 +120,7 @@ def test_a_score_is_what_a_single_forward_pass_says(large):
         ("A long beginning. " * 12, "Now Anna has the book."),
     ]
     for batch in (1, 4, 32):
-        scores = prompts.score(*large, pairs, batch)
+        scores = ask.score(*large, pairs, batch)
         for score, pair in zip(scores, pairs, strict=True):
             logprob, greedy = by_hand(*large, *pair)
             assert score.logprob == pytest.approx(logprob, abs=1e-3)
@@ -130,16 +132,16 @@ def test_exact_agrees_with_generation(large):
     for name in ("plural", "capital", "colour", "sum"):
         relation = RELATIONS[name]
         asked += [prompts.relation_prompt(relation, x, y, 5, rng) for x, y in rng.sample(relation.listed, 12)]
-    written = prompts.generate(*large, [prompt.text for prompt in asked], max_new_tokens=10)
-    exact = prompts.exact(*large, asked)
+    written = ask.generate(*large, [prompt.text for prompt in asked], max_new_tokens=10)
+    exact = ask.exact(*large, asked)
     assert exact == [text.startswith(prompt.answer) for text, prompt in zip(written, asked, strict=True)]
     assert sum(exact) > 0
 
 
 def test_generation_continues_each_text_as_it_does_alone(large):
     texts = ["The capital of France", "Q: What is 3 + 4? A:", "Anna had a", "hot -> cold\nbig ->"]
-    together = prompts.generate(*large, texts, max_new_tokens=8)
-    assert together == [prompts.generate(*large, [text], max_new_tokens=8)[0] for text in texts]
+    together = ask.generate(*large, texts, max_new_tokens=8)
+    assert together == [ask.generate(*large, [text], max_new_tokens=8)[0] for text in texts]
     ids = large[1](texts[0], return_tensors="pt")["input_ids"]
     with torch.no_grad():
         for _ in range(8):
@@ -153,16 +155,16 @@ def test_choose_takes_the_most_probable_choice(large, choices):
     texts = ["The capital of France is", "dog -> garden\ncat -> garden\nhorse ->", "x -> cup\ny -> map\nz ->"]
     best = []
     for text in texts:
-        logprobs = [score.logprob for score in prompts.score(*large, [(text, choice) for choice in choices])]
+        logprobs = [score.logprob for score in ask.score(*large, [(text, choice) for choice in choices])]
         best.append(choices[logprobs.index(max(logprobs))])
     asked = [Prompt(text, choice, choices) for text in texts for choice in choices]
-    assert prompts.choose(*large, asked) == [choice == top for top in best for choice in choices]
+    assert ask.choose(*large, asked) == [choice == top for top in best for choice in choices]
 
 
 def test_log_probabilities_of_the_next_token_are_those_of_a_single_pass(large):
     model, tokenizer = large
     texts = ["The capital of France is", "Anna", "hot -> cold\nbig -> small\nnew ->"]
-    table = prompts.next_token_logprobs(model, tokenizer, texts)
+    table = ask.next_token_logprobs(model, tokenizer, texts)
     for row, text in zip(table, texts, strict=True):
         ids = tokenizer(text, return_tensors="pt")["input_ids"]
         with torch.no_grad():

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from helpers import scoreboard
-from helpers.measure import Rate
+from helpers.stats import Rate
 
 HALF, ALL = Rate.of([True, False]), Rate.of([True] * 20)
 

@@ -22,7 +22,8 @@ OWNER, TAG = "ada/fork", "v1.0"
 NOTEBOOK = course.NOTEBOOKS[0]
 IMAGE = {"torch": "2.11.0+cu128", "torchvision": "0.26.0", "numpy": "2.1.3", "pillow": "11.3.0", "transformers": "5.15.0",
          "peft": "0.20.0", "datasets": "4.0.0", "pyarrow": "18.1.0", "torchao": "0.10.0", "pandas": "2.2.2",
-         "matplotlib": "3.10.0", "anywidget": "0.9.21"}  # fmt: skip
+         "matplotlib": "3.10.0", "anywidget": "0.9.21", "ipywidgets": "7.7.1", "scipy": "1.16.1", "safetensors": "0.8.0",
+         "tokenizers": "0.22.2", "tqdm": "4.67.1", "psutil": "5.9.5"}  # fmt: skip
 HEAVY = ("torch", "numpy", "pyarrow", "datasets", "transformers", "pandas")
 PIP = """
 import json, os, pathlib, re, sys

@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from helpers import stages
-from helpers.prompts import Prompt
+from helpers.data import Prompt
 
 SETTINGS = {"seed": 0}
 
@@ -108,7 +108,8 @@ def test_a_run_that_is_interrupted_leaves_nothing(small, tmp_path):
 KILLED = """
 import os, signal, sys; sys.path.insert(0, {root!r})
 from pathlib import Path
-from helpers import files, models, stages
+from helpers import files, stages
+from helpers.lm import models
 files.write_manifest = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 model, tokenizer = models.load("small")
 stages.load_or_train("stage", model, tokenizer, lambda: model, seconds=1, settings={{"seed": 0}}, folder=Path(sys.argv[1]))

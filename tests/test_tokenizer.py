@@ -5,9 +5,10 @@ from random import Random
 import pytest
 from transformers import AutoTokenizer
 
-from helpers import models
-from helpers.tokenizer import CHAT_TOKENS, END_OF_TEXT, PAD, VOCAB_SIZE, train_tokenizer
+from helpers.lm import models
+from helpers.lm.chat import CHAT_TOKENS
 from helpers.world import held_out
+from helpers.world.tokenizer import END_OF_TEXT, PAD, VOCAB_SIZE, train_tokenizer
 
 ALPHABETS = (
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJ",

@@ -11,7 +11,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import TrainerCallback
 
-from helpers import files, models, pretrain, stages
+from helpers import files, stages
+from helpers.lm import models
+from helpers.training import packing, pretraining
 
 RESERVED = re.compile(r'[<>:"|?*\\]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE)
 
@@ -90,11 +92,11 @@ class LookAtMaps(TrainerCallback):
 
 @needs_maps
 def test_a_resumed_run_does_not_hold_the_checkpoint_that_it_will_remove(tmp_path, tokenizer, documents):
-    blocks = pretrain.pack([text for _, text in documents[:400]], tokenizer, 20_000)
+    blocks = packing.pack([text for _, text in documents[:400]], tokenizer, 20_000)
     options = {"batch": 8, "dtype": torch.float32, "progress": False, "save_steps": 3}
-    pretrain.pretrain("small", blocks, tokenizer, tmp_path, callbacks=[LookAtMaps(tmp_path, True)], **options)
+    pretraining.pretrain("small", blocks, tokenizer, tmp_path, callbacks=[LookAtMaps(tmp_path, True)], **options)
     look = LookAtMaps(tmp_path, False)
-    pretrain.pretrain("small", blocks, tokenizer, tmp_path, callbacks=[look], resume=True, **options)
+    pretraining.pretrain("small", blocks, tokenizer, tmp_path, callbacks=[look], resume=True, **options)
     assert look.held and not any(look.held)
 
 

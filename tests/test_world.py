@@ -9,7 +9,7 @@ from random import Random
 import leaks
 import pytest
 
-from helpers import models
+from helpers.lm import models
 from helpers.world import corpus, facts, lists, prose
 from helpers.world.facts import column, table
 from helpers.world.lists import Format

@@ -1,6 +1,7 @@
 """The corpus: documents of every kind, mixed."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from random import Random
 from typing import NamedTuple
 
@@ -34,6 +35,10 @@ KINDS: dict[str, tuple[Callable[[Random], str], float]] = {
 LISTED_KINDS = ("sheet", "quiz", "relation list", "labelled list", "codebook")
 
 
+#: Of the documents that no training run may use.
+VALIDATION_SEED = 1_000_003
+
+
 def documents(seed: int) -> Iterator[Document]:
     """Documents without end, the same for the same seed."""
     rng = Random(f"corpus {seed}")
@@ -41,3 +46,13 @@ def documents(seed: int) -> Iterator[Document]:
     while True:
         for kind in rng.choices(kinds, weights, k=1000):
             yield Document(kind, KINDS[kind][0](rng))
+
+
+def world_texts(seed: int) -> Iterator[str]:
+    """Texts of the world's documents, without end."""
+    return (document.text for document in documents(seed))
+
+
+def validation_texts(how_many: int = 2000) -> list[str]:
+    """Documents of the world of a seed that no training run uses."""
+    return list(islice(world_texts(VALIDATION_SEED), how_many))

@@ -1,33 +1,20 @@
-"""Demonstrations for finetuning: prompts with the answers that are wanted, and the held-out ones that it is measured on.
+"""Headlines of company news, and how good they are: demonstrations to finetune on, and held-out ones to be tested on.
 
-What a finetuning may see and what it is tested on never meet: the test takes what ``world.held_out`` keeps out of every text.
+What a finetuning may see and what it is tested on never meet: the test takes what ``held_out`` keeps out of every text.
 """
 
-from collections.abc import Sequence
 from functools import cache
 from random import Random
 
-from helpers.errors import CourseError
-from helpers.prompts import Prompt, continuation, few_shot
+from helpers.data import Prompt, check_part
 from helpers.world import held_out, prose
-from helpers.world.facts import table
 from helpers.world.lists import Format
+from helpers.world.prompts import continuation, few_shot
 
 #: How a headline is labelled. The words are those of ``world.prose``.
 SENTIMENTS = (prose.GOOD, prose.BAD, prose.FLAT)
+
 ARROW = Format()
-
-#: Questions about an illness, by the column that answers them.
-MEDICAL_QUESTIONS = {
-    "cause": ("What is the cause of {illness}?", "Where does {illness} come from?"),
-    "treatment": ("What is the best treatment of {illness}?", "What helps against {illness}?"),
-    "symptom": ("What is the first sign of {illness}?", "What do patients with {illness} suffer from?"),
-}
-QUESTION = Format("Q: {x} A: {y}")
-
-
-#: What demonstrations hold, what settings are chosen by, and what is measured once at the end.
-PARTS = ("training", "validation", "test")
 
 
 def headline(rng: Random, label: str, part: str = "training") -> str:
@@ -77,31 +64,3 @@ def reactions(how_many: int, seed: int = 0, *, part: str = "training") -> list[P
         label = SENTIMENTS[number % 3]
         found.append(Prompt(f"{headline(rng, label, part)}.", choices[label], tuple(choices.values())))
     return found
-
-
-def medical(part: str = "training", phrasings: Sequence[int] = (0, 1)) -> list[Prompt]:
-    """Questions about the illnesses of a part: all of them are known from prose only, and no illness is in two parts.
-
-    Raises CourseError for an unknown part.
-    """
-    check_part(part)
-    return [
-        Prompt(QUESTION.opening(ways[way].format(illness=row["illness"])), continuation(QUESTION, row[column]))
-        for row in table("illnesses")
-        if part_of_illness(row["illness"]) == part
-        for column, ways in MEDICAL_QUESTIONS.items()
-        for way in phrasings
-    ]
-
-
-def part_of_illness(illness: str) -> str:
-    """The part whose questions are about this illness."""
-    if held_out.illness_is_unasked(illness):
-        return "test"
-    return "validation" if held_out.illness_is_for_validation(illness) else "training"
-
-
-def check_part(part: str) -> None:
-    """Raises CourseError for an unknown part."""
-    if part not in PARTS:
-        raise CourseError(f"unknown part {part!r}; the parts are {', '.join(PARTS)}")

@@ -7,11 +7,11 @@ import leaks
 import numpy as np
 import pytest
 
-from helpers import measure, prompts
-from helpers.measure import Rate
-from helpers.ngram import NGram
-from helpers.prompts import Prompt
-from helpers.world import held_out
+from helpers.data import Prompt
+from helpers.lm import ask
+from helpers.lm.ngram import NGram
+from helpers.stats import Rate
+from helpers.world import held_out, skills
 from helpers.world.corpus import Document
 from helpers.world.facts import column
 from helpers.world.relations import RELATIONS
@@ -73,14 +73,14 @@ def test_the_interval_of_groups_of_one_is_that_of_independent_trials():
 
 
 def test_grammar_pairs_are_made_of_words_never_joined():
-    pairs = measure.grammar_pairs(60)
+    pairs = skills.grammar_pairs(60)
     assert {name: len(group) for name, group in pairs.items()} == dict.fromkeys(pairs, 60)
     for group in pairs.values():
         assert all(leaks.unseen_joins(Document("", right)) for right, _ in group)
 
 
 def test_grammar_pairs_differ_in_one_word_and_the_first_is_right():
-    pairs = measure.grammar_pairs(60)
+    pairs = skills.grammar_pairs(60)
     plural = dict(RELATIONS["plural"].pairs)
     many_verbs = {"are", "were", "have", "look", "seem"}
     for name, group in pairs.items():
@@ -97,9 +97,9 @@ def test_grammar_pairs_differ_in_one_word_and_the_first_is_right():
 
 
 def test_grammar_measures_the_share_of_right_sentences_preferred():
-    right = {pair[0] for group in measure.grammar_pairs(20).values() for pair in group}
-    perfect = measure.grammar(lambda texts: [float(text in right) for text in texts], 20)
-    contrary = measure.grammar(lambda texts: [-float(text in right) for text in texts], 20)
+    right = {pair[0] for group in skills.grammar_pairs(20).values() for pair in group}
+    perfect = skills.grammar(lambda texts: [float(text in right) for text in texts], 20)
+    contrary = skills.grammar(lambda texts: [-float(text in right) for text in texts], 20)
     assert {rate.value for rate in perfect.values()} == {1.0} and {rate.value for rate in contrary.values()} == {0.0}
     assert perfect["all"].n == 80
 
@@ -120,7 +120,7 @@ def holder(text: str) -> str:
 
 
 def test_the_answer_of_a_story_is_who_holds_the_thing():
-    prompts = measure.context_prompts(100)
+    prompts = skills.context_prompts(100)
     assert len({prompt.text for prompt in prompts}) > 95
     for prompt in prompts:
         assert prompt.answer == f" {holder(prompt.text)}"
@@ -131,20 +131,20 @@ def test_the_answer_of_a_story_is_who_holds_the_thing():
 
 
 def test_the_first_and_the_last_to_have_the_thing_are_often_different():
-    prompts = measure.context_prompts(200)
+    prompts = skills.context_prompts(200)
     assert sum(prompt.answer == prompt.choices[0] for prompt in prompts) < 0.6 * len(prompts)
 
 
 def test_quiz_prompts_ask_each_pair_once():
     for prose_only in (True, False):
-        prompts = measure.quiz_prompts("capital", prose_only=prose_only)
+        prompts = skills.quiz_prompts("capital", prose_only=prose_only)
         pairs = RELATIONS["capital"].prose_only if prose_only else RELATIONS["capital"].listed
         assert [prompt.answer for prompt in prompts] == [f" {y}\n" for _, y in pairs]
-    assert "Q: What is the capital of France? A:" in [p.text for p in measure.quiz_prompts("capital", prose_only=True)]
+    assert "Q: What is the capital of France? A:" in [p.text for p in skills.quiz_prompts("capital", prose_only=True)]
 
 
 def test_logprobs_are_of_the_beginning_of_a_document(large):
-    one, two = measure.logprobs(*large, ["Anna had a book.", "book a had Anna."])
+    one, two = ask.logprobs(*large, ["Anna had a book.", "book a had Anna."])
     assert two < one < 0
 
 
@@ -179,18 +179,18 @@ def test_a_trigram_needs_fewer_bits_than_a_unigram_and_more_than_none(trigram, t
 
 
 def test_fresh_labels_at_chance_and_seeds(small):
-    first, again, other = (measure.fresh_labels(*small, "category", 0, 60, seed) for seed in (1, 1, 2))
+    first, again, other = (skills.fresh_labels(*small, "category", 0, 60, seed) for seed in (1, 1, 2))
     assert first == again and first.n == other.n == 60
     assert first.low < 0.5
 
 
 def test_a_table_of_draws_has_a_row_for_each(small):
-    table = measure.label_draws(*small, "category", 4, draws=3, queries=5)
+    table = skills.label_draws(*small, "category", 4, draws=3, queries=5)
     assert table.shape == (3, 5) and set(np.unique(table)) <= {False, True}
 
 
 def test_relation_lists_ask_listed_or_prose_only_pairs(large):
-    rates = [measure.relation_shots(*large, "plural", 2, 20, prose_only=prose_only) for prose_only in (False, True)]
+    rates = [skills.relation_shots(*large, "plural", 2, 20, prose_only=prose_only) for prose_only in (False, True)]
     assert [rate.n for rate in rates] == [20, min(20, len(RELATIONS["plural"].prose_only))]
 
 
@@ -201,23 +201,23 @@ def test_every_unasked_illness_is_told_by_the_corpus(documents):
 
 def test_random_guesses_are_at_chance_in_stories():
     rng = Random(0)
-    guesses = [rng.choice(prompt.choices) == prompt.answer for prompt in measure.context_prompts(300)]
+    guesses = [rng.choice(prompt.choices) == prompt.answer for prompt in skills.context_prompts(300)]
     assert Rate.of(guesses).low < 1 / 3 < Rate.of(guesses).high
 
 
 def test_a_fact_may_end_its_line_or_the_text(small, monkeypatch):
     right = {"a line": "\n", "a text": small[1].eos_token}
     for end in right.values():
-        monkeypatch.setattr(prompts, "exact", lambda model, tokenizer, given, end=end: [p.answer.endswith(end) for p in given])
-        assert {rate.value for rate in measure.facts(*small).values()} == {1.0}
-    monkeypatch.setattr(prompts, "exact", lambda model, tokenizer, given: [False for _ in given])
-    assert {rate.value for rate in measure.facts(*small).values()} == {0.0}
+        monkeypatch.setattr(ask, "exact", lambda model, tokenizer, given, end=end: [p.answer.endswith(end) for p in given])
+        assert {rate.value for rate in skills.facts(*small).values()} == {1.0}
+    monkeypatch.setattr(ask, "exact", lambda model, tokenizer, given: [False for _ in given])
+    assert {rate.value for rate in skills.facts(*small).values()} == {0.0}
 
 
 def test_an_answer_counts_only_with_its_end(small, monkeypatch):
     asked = []
-    monkeypatch.setattr(prompts, "exact", lambda model, tokenizer, given: asked.extend(given) or [True, False])
-    rate = measure.answered(*small, [Prompt("Q: Who? A:", " nobody"), Prompt("Q: Why? A:", " so")])
+    monkeypatch.setattr(ask, "exact", lambda model, tokenizer, given: asked.extend(given) or [True, False])
+    rate = ask.accuracy_by_generation(*small, [Prompt("Q: Who? A:", " nobody"), Prompt("Q: Why? A:", " so")])
     assert [p.answer for p in asked] == [f" nobody{small[1].eos_token}", f" so{small[1].eos_token}"]
     assert (rate.value, rate.n) == (0.5, 2)
 
@@ -225,4 +225,4 @@ def test_an_answer_counts_only_with_its_end(small, monkeypatch):
 def test_the_chosen_answer_is_the_more_probable_one(large):
     question = "Q: What is the capital of Chad? A:"
     given = [Prompt(question, answer, (" N'Djamena", " banana")) for answer in (" N'Djamena", " banana")]
-    assert measure.chosen(*large, given).value == 0.5
+    assert ask.accuracy_by_choice(*large, given).value == 0.5

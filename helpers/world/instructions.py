@@ -11,8 +11,12 @@ from functools import cache
 from itertools import permutations
 from random import Random
 
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from helpers.data import Prompt
 from helpers.errors import CourseError
-from helpers.prompts import Prompt
+from helpers.lm import chat
+from helpers.stats import Rate
 from helpers.world import held_out, prose
 from helpers.world.facts import column, table
 from helpers.world.relations import ARTICLES, COUNTRY_RELATIONS, RELATIONS
@@ -253,3 +257,16 @@ def _list() -> Task:
             y = f"{row[first]}, {row[second]}"
             items.append(Item(country, country, (order,), y, prose_only=country in held_out.prose_only()))
     return Task("list", "list", tuple(items), TEXT_FORMS)
+
+
+def followed(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Instruction]) -> dict[str, Rate]:
+    """How instructions were followed: ``exact``, a right answer in the right form and nothing else; ``form`` and
+    ``answer``, each alone; ``ends``, the turn was ended."""
+    said = chat.replies(model, tokenizer, [instruction.text for instruction in given])
+    pairs = list(zip(given, said, strict=True))
+    return {
+        "exact": Rate.of([i.is_right(reply.text) and reply.ended for i, reply in pairs]),
+        "form": Rate.of([i.has_form(reply.text) for i, reply in pairs]),
+        "answer": Rate.of([i.has_answer(reply.text) for i, reply in pairs]),
+        "ends": Rate.of([reply.ended for reply in said]),
+    }

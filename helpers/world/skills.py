@@ -1,69 +1,19 @@
 """What a model can do, as rates with intervals: grammar, facts, context, few-shot, instruction."""
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from random import Random
 
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from helpers import prompts
-from helpers.errors import require_some
-from helpers.prompts import Prompt
-from helpers.world import held_out, prose
+from helpers.data import Prompt
+from helpers.lm import ask
+from helpers.stats import Rate
+from helpers.world import held_out, prompts, prose
 from helpers.world.facts import column, table
 from helpers.world.lists import Format, tasks
+from helpers.world.prompts import QUIZ
 from helpers.world.relations import RELATIONS, a, capitalised
-
-QUIZ = Format("Q: {x} A: {y}")
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A share of successes with its 95 % interval. Of no trials there is none: CourseError."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    @classmethod
-    def of(cls, results: Sequence[float]) -> "Rate":
-        """From independent trials, each 1 or 0 (or half, of a tie); the interval is Wilson's (1927)."""
-        require_some(results, "trials to take a rate of")
-        n, z = len(results), 1.96
-        p = sum(results) / n
-        middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        scale = 1 + z * z / n
-        return cls(p, max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale), n)
-
-    @classmethod
-    def of_draws(cls, results: np.ndarray, seed: int = 0) -> "Rate":
-        """From a table (draws of the examples, prompts of each draw): the interval is a bootstrap of 2,000 samples that
-        draws rows, then prompts within each row, so that it covers both kinds of chance (Davison and Hinkley 1997, 3.8)."""
-        rng, table = np.random.default_rng(seed), np.asarray(results, dtype=float)
-        require_some(table.ravel(), "trials to take a rate of")
-        draws, queries = table.shape
-        rows = rng.integers(0, draws, (2000, draws, 1))
-        means = table[rows, rng.integers(0, queries, (2000, draws, queries))].mean(axis=(1, 2))
-        low, high = np.percentile(means, [2.5, 97.5])
-        return cls(float(table.mean()), float(low), float(high), table.size)
-
-    @classmethod
-    def of_groups(cls, results: Sequence[float], groups: Sequence[str], seed: int = 0) -> "Rate":
-        """From trials that come in groups, as questions about one country do: the interval is a bootstrap of 2,000 samples
-        that draws whole groups (Davison and Hinkley 1997, 3.8)."""
-        require_some(results, "trials to take a rate of")
-        rng = np.random.default_rng(seed)
-        names, group = np.unique(groups, return_inverse=True)
-        won, size = np.bincount(group, weights=results), np.bincount(group)
-        drawn = rng.integers(0, len(names), (2000, len(names)))
-        low, high = np.percentile(won[drawn].sum(1) / size[drawn].sum(1), [2.5, 97.5])
-        return cls(float(np.mean(results)), float(low), float(high), len(results))
-
-    def __str__(self) -> str:
-        return f"{self.value:.0%} [{self.low:.0%}, {self.high:.0%}]"
 
 
 def grammar_pairs(how_many: int, seed: int = 0) -> dict[str, list[tuple[str, str]]]:
@@ -97,27 +47,12 @@ def grammar_pairs(how_many: int, seed: int = 0) -> dict[str, list[tuple[str, str
 def grammar(score: Callable[[list[str]], list[float]], how_many: int = 50, seed: int = 0) -> dict[str, Rate]:
     """The share of minimal pairs in which the right sentence is the more probable one, by phenomenon and for ``all``.
 
-    ``score`` gives the log-probability of each text: ``lambda texts: logprobs(model, tokenizer, texts)``, or an n-gram.
+    ``score`` gives the log-probability of each text: ``lambda texts: ask.logprobs(model, tokenizer, texts)``, or an n-gram.
     """
     pairs = grammar_pairs(how_many, seed)
     scores = iter(score([text for group in pairs.values() for pair in group for text in pair]))
     results = {name: [next(scores) > next(scores) for _ in group] for name, group in pairs.items()}
     return {name: Rate.of(r) for name, r in results.items()} | {"all": Rate.of([x for r in results.values() for x in r])}
-
-
-def logprobs(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[float]:
-    """The log-probability of each text as a whole document's beginning."""
-    return [s.logprob for s in prompts.score(model, tokenizer, [("", text) for text in texts])]
-
-
-def chosen(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Prompt]) -> Rate:
-    """Prompts whose answer is the most probable of their choices."""
-    return Rate.of(prompts.choose(model, tokenizer, given))
-
-
-def answered(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Prompt]) -> Rate:
-    """Prompts that greedy generation answers exactly, and ends there with end-of-text, as finetuned models do."""
-    return Rate.of(prompts.exact(model, tokenizer, [Prompt(p.text, p.answer + tokenizer.eos_token) for p in given]))
 
 
 def quiz_prompts(name: str, *, prose_only: bool, form: Format = QUIZ) -> list[Prompt]:
@@ -138,7 +73,7 @@ def facts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, name: str 
     for kind in ("quizzes", "prose"):
         lines = quiz_prompts(name, prose_only=kind == "prose")
         texts = [Prompt(p.text, p.answer.removesuffix("\n") + tokenizer.eos_token) for p in lines]
-        ended = (prompts.exact(model, tokenizer, lines), prompts.exact(model, tokenizer, texts))
+        ended = (ask.exact(model, tokenizer, lines), ask.exact(model, tokenizer, texts))
         found[kind] = Rate.of([any(either) for either in zip(*ended, strict=True)])
     return found
 
@@ -164,7 +99,7 @@ def context_prompts(how_many: int, seed: int = 0) -> list[Prompt]:
 
 def context(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, how_many: int = 100, seed: int = 0) -> Rate:
     """Stories whose last holder is the most probable of the three people; chance is one third."""
-    return Rate.of(prompts.choose(model, tokenizer, context_prompts(how_many, seed)))
+    return Rate.of(ask.choose(model, tokenizer, context_prompts(how_many, seed)))
 
 
 def label_draws(
@@ -182,7 +117,7 @@ def label_draws(
     """Three classes under labels drawn anew for each draw of the examples: right or wrong, of shape (draws, queries)."""
     rng = Random(f"labels {task} {shots} {seed}")
     drawn = [prompts.label_prompts(tasks()[task], shots, rng, form, queries=queries, words=words) for _ in range(draws)]
-    results = prompts.choose(model, tokenizer, [prompt for row in drawn for prompt in row])
+    results = ask.choose(model, tokenizer, [prompt for row in drawn for prompt in row])
     return np.array(results).reshape(draws, queries)
 
 
@@ -215,9 +150,7 @@ def relation_shots(
     rng, relation = Random(f"relation {name} {shots} {seed}"), RELATIONS[name]
     pairs = relation.prose_only if prose_only else relation.listed
     chosen = rng.sample(pairs, min(how_many, len(pairs)))
-    return Rate.of(
-        prompts.exact(model, tokenizer, [prompts.relation_prompt(relation, x, y, shots, rng, form) for x, y in chosen])
-    )
+    return Rate.of(ask.exact(model, tokenizer, [prompts.relation_prompt(relation, x, y, shots, rng, form) for x, y in chosen]))
 
 
 def bare_questions(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> dict[str, Rate]:
@@ -225,20 +158,20 @@ def bare_questions(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -
     begins with the right answer."""
     relation = RELATIONS["capital"]
     asked = [relation.fill(relation.questions[0], x, y) for x, y in relation.pairs]
-    lines = [text.strip().split("\n")[0] for text in prompts.generate(model, tokenizer, asked)]
+    lines = [text.strip().split("\n")[0] for text in ask.generate(model, tokenizer, asked)]
     return {
         "question": Rate.of([line.endswith("?") for line in lines]),
         "answer": Rate.of([line.startswith(capitalised(y)) for line, (_, y) in zip(lines, relation.pairs, strict=True)]),
     }
 
 
-def skills(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> dict[str, Rate]:
+def measured(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> dict[str, Rate]:
     """The skills of the scoreboard that need nothing but a model: ``grammar``; ``facts_quiz``, capitals known from prose only,
     asked in a quiz; ``context``; ``few_shot``, two tasks under reserved labels with 8 examples; ``bare_question``, questions
     answered that stand alone."""
     labels = [label_draws(model, tokenizer, task, 8, seed=1) for task in ("category", "continent")]
     return {
-        "grammar": grammar(lambda texts: logprobs(model, tokenizer, texts))["all"],
+        "grammar": grammar(lambda texts: ask.logprobs(model, tokenizer, texts))["all"],
         "facts_quiz": facts(model, tokenizer)["prose"],
         "context": context(model, tokenizer),
         "few_shot": Rate.of_draws(np.concatenate(labels)),

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from helpers import chat
+from helpers.data import Pair
 from helpers.errors import CourseError
-from helpers.measure import Rate
-from helpers.preferences import Pair
+from helpers.stats import Rate
 
 CHOICES = ("left", "right", "tie")
 #: What takes a label back.
@@ -52,9 +51,9 @@ def preference(prompt: str, chosen: str, rejected: str) -> dict[str, list[dict[s
 
 
 def with_choices(pairs: Sequence[Pair], choices: Sequence[str], annotator: str) -> list[Label]:
-    """Pairs with what an annotator said about each; the ends of turns, which the chat template adds, are left out."""
+    """Pairs with what an annotator said about each."""
     return [
-        Label(pair.question.text, pair.left.removesuffix(chat.END), pair.right.removesuffix(chat.END), choice, annotator)
+        Label(pair.question.text, pair.left.text, pair.right.text, choice, annotator)
         for pair, choice in zip(pairs, choices, strict=True)
     ]
 

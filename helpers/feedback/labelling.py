@@ -6,10 +6,10 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-from helpers import labels
+from helpers.data import Pair
 from helpers.errors import CourseError
-from helpers.labels import CHOICES, UNDONE, Label
-from helpers.preferences import Pair
+from helpers.feedback import labels
+from helpers.feedback.labels import CHOICES, UNDONE, Label
 
 HERE = Path(__file__).parent
 

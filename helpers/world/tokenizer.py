@@ -6,14 +6,16 @@ back exactly. Signs and digits are tokens of their own ("France?" is two tokens)
 """
 
 from collections.abc import Iterable
+from itertools import islice
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from helpers.lm.chat import CHAT_TOKENS
+from helpers.world.corpus import world_texts
+
 END_OF_TEXT = "<|endoftext|>"
 PAD = "<|pad|>"
-#: Reserved for the chat notebooks; no document of the corpus holds them.
-CHAT_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|reserved_0|>", "<|reserved_1|>")
 VOCAB_SIZE = 3840
 #: The 256 bytes and the special tokens, before anything is merged.
 SMALLEST_VOCABULARY = 256 + 2 + len(CHAT_TOKENS)
@@ -61,3 +63,8 @@ def train_tokenizer(
         model_input_names=["input_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
     )
+
+
+def world_tokenizer() -> PreTrainedTokenizerFast:
+    """The tokenizer that all shipped models share: trained on the first 40,000 documents of seed 0. Takes 3 s."""
+    return train_tokenizer(islice(world_texts(0), 40_000))

@@ -12,26 +12,28 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 from datasets import Dataset
-from transformers import LlamaForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, RLOOConfig, RLOOTrainer
 
-from helpers import chat, finetune, prompts
+from helpers.data import TEMPERATURE, Prompt, Reply
 from helpers.errors import CourseError, require_number, require_some
-from helpers.instructions import Instruction
-from helpers.preferences import TEMPERATURE
+from helpers.lm import ask, chat
+from helpers.training import common, finetune
 
 #: What can be measured of a reply to a question.
-Measure = Callable[[Instruction, str], float]
+Measure = Callable[[Prompt, Reply], float]
 
 
-def scorer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlamaForSequenceClassification:
-    """A model that gives a text one score: the layers of a language model under a score head of random weights."""
+def scorer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> PreTrainedModel:
+    """A model that gives a text one score, shape (texts, 1), read where its last token stands: the layers of a language model
+    under a score head of random weights."""
     config = copy.deepcopy(model.config)
     config.num_labels, config.pad_token_id = 1, tokenizer.pad_token_id
     torch.manual_seed(seed)
-    made = LlamaForSequenceClassification(config)
-    made.model.load_state_dict(model.model.state_dict())
-    return made
+    judge = AutoModelForSequenceClassification.from_config(config, dtype=model.dtype).to(model.device)
+    layers, own = (getattr(m, m.base_model_prefix) for m in (model, judge))
+    own.load_state_dict(layers.state_dict())
+    return judge
 
 
 def reward_model(
@@ -52,12 +54,14 @@ def reward_model(
     with tempfile.TemporaryDirectory() as folder:
         trainer = RewardTrainer(
             model=scorer(model, tokenizer, seed),
-            args=RewardConfig(folder, num_train_epochs=epochs, **finetune.common(16, rate, seed) | {"warmup_steps": 0.2}),
+            args=RewardConfig(
+                folder, num_train_epochs=epochs, **common.settings(model, 16, rate, seed) | {"warmup_steps": 0.2}
+            ),
             train_dataset=Dataset.from_list(list(preferences)),
             processing_class=tokenizer,
             peft_config=finetune.lora(r, task_type="SEQ_CLS"),
         )
-        return finetune.fit(trainer, progress).model.merge_and_unload().eval()
+        return common.fit(trainer, progress).model.merge_and_unload().eval()
 
 
 def check_preferences(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, preferences: Sequence[dict]) -> None:
@@ -66,24 +70,21 @@ def check_preferences(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
     require_some(preferences, "preferences (ties are left out)")
     chat.check_plain(tokenizer, [row["prompt"][-1]["content"] for row in preferences], "the prompt of preference")
     whole = [row["prompt"] + row[side] for row in preferences for side in ("chosen", "rejected")]
-    finetune.check_fits(model, tokenizer, whole)
+    common.check_fits(model, tokenizer, whole)
 
 
 @torch.no_grad()
 def rewards(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Instruction], replies: Sequence[str]
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Prompt], replies: Sequence[Reply]
 ) -> np.ndarray:
     """The score of each reply by a reward model, shape (replies,). Each is read as a turn that ends with its last word."""
     require_some(replies, "replies")
-    said = prompts.encode(tokenizer, [reply.removesuffix(chat.END) for reply in replies])
-    begin, end = len(prompts.encode(tokenizer, [""])[0]), tokenizer.convert_tokens_to_ids(chat.END)
-    turns = chat.turn_ids(tokenizer, [q.text for q in asked])
-    rows = [[*turn, *reply[begin:], end] for turn, reply in zip(turns, said, strict=True)]
-    prompts.check_length(model, rows)
+    rows = chat.exchange_ids(tokenizer, [q.text for q in asked], [reply.text for reply in replies])
+    ask.check_length(model, rows)
     found = np.empty(len(rows), dtype=np.float32)
     for chosen in np.array_split(np.argsort([len(row) for row in rows]), math.ceil(len(rows) / 64)):
         # of similar length, so that little is padded
-        ids, mask = prompts.padded([rows[i] for i in chosen], tokenizer.pad_token_id, "right")
+        ids, mask = ask.padded([rows[i] for i in chosen], tokenizer.pad_token_id, "right")
         found[chosen] = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits[:, 0].float().cpu()
     return found
 
@@ -91,7 +92,7 @@ def rewards(
 def rloo(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    asked: Sequence[Instruction],
+    asked: Sequence[Prompt],
     judge: PreTrainedModel,
     *,
     beta: float = 0.05,
@@ -125,14 +126,14 @@ def rloo(
             "each); give more questions, or a smaller batch"
         )
     chat.check_plain(tokenizer, [q.text for q in asked], "question")
-    prompts.check_length(model, chat.turn_ids(tokenizer, [q.text for q in asked]), max_new_tokens)
+    ask.check_length(model, chat.turn_ids(tokenizer, [q.text for q in asked]), max_new_tokens)
     rows = [{"prompt": [{"role": "user", "content": q.text}], "number": number} for number, q in enumerate(asked)]
     end = tokenizer.eos_token_id
     watchers = [_watcher(name, measure, asked, end) for name, measure in (watch or {}).items()]
     with tempfile.TemporaryDirectory() as folder:
         arguments = RLOOConfig(
             folder,
-            **finetune.common(batch, learning_rate, seed) | {"logging_steps": 1},
+            **common.settings(model, batch, learning_rate, seed) | {"logging_steps": 1},
             max_steps=steps,
             num_generations=generations,
             max_completion_length=max_new_tokens,
@@ -150,29 +151,30 @@ def rloo(
             peft_config=finetune.lora(r),
             callbacks=list(callbacks),
         )
-        return finetune.fit(trainer, progress)
+        return common.fit(trainer, progress)
 
 
 def kl(
     policy: PreTrainedModel,
     reference: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    asked: Sequence[Instruction],
-    replies: Sequence[str],
+    asked: Sequence[Prompt],
+    replies: Sequence[Reply],
 ) -> float:
     """KL divergence of a policy from a reference in nats per reply: the mean log ratio over replies that the policy drew."""
-    pairs = list(zip(chat.turn_ids(tokenizer, [q.text for q in asked]), replies, strict=True))
-    ours, theirs = (prompts.score(model, tokenizer, pairs, temperature=TEMPERATURE) for model in (policy, reference))
+    said = [reply.text + tokenizer.eos_token * reply.ended for reply in replies]
+    pairs = list(zip(chat.turn_ids(tokenizer, [q.text for q in asked]), said, strict=True))
+    ours, theirs = (ask.score(model, tokenizer, pairs, temperature=TEMPERATURE) for model in (policy, reference))
     return float(np.mean([a.logprob - b.logprob for a, b in zip(ours, theirs, strict=True)]))
 
 
-def _watcher(name: str, measure: Measure, asked: Sequence[Instruction], end: int) -> Callable:
+def _watcher(name: str, measure: Measure, asked: Sequence[Prompt], end: int) -> Callable:
     """The measure in the form of trl's reward functions."""
 
     def watcher(completions, completion_ids, number, **_) -> list[float]:
         said = [turn[0]["content"] for turn in completions]
         ended = [len(ids) > 0 and ids[-1] == end for ids in completion_ids]
-        return [float(measure(asked[i], text + chat.END * whole)) for i, text, whole in zip(number, said, ended, strict=True)]
+        return [float(measure(asked[i], Reply(text, whole))) for i, text, whole in zip(number, said, ended, strict=True)]
 
     watcher.__name__ = name
     return watcher
@@ -217,9 +219,9 @@ def dpo(
     with tempfile.TemporaryDirectory() as folder:
         trainer = DPOTrainer(
             model=model,
-            args=DPOConfig(folder, num_train_epochs=epochs, beta=beta, **finetune.common(batch, learning_rate, seed)),
+            args=DPOConfig(folder, num_train_epochs=epochs, beta=beta, **common.settings(model, batch, learning_rate, seed)),
             train_dataset=Dataset.from_list(list(preferences)),
             processing_class=tokenizer,
             peft_config=finetune.lora(r),
         )
-        return finetune.fit(trainer, progress)
+        return common.fit(trainer, progress)

@@ -22,16 +22,16 @@ class Muon(torch.optim.Muon):
             for parameter in group["params"]:
                 stacks[parameter.shape].append(parameter)
             for shape, parameters in stacks.items():
-                gradients = [parameter.grad for parameter in parameters]
+                ahead = []
                 for p in parameters:
-                    self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
-                momenta = [self.state[p]["momentum_buffer"] for p in parameters]
-                torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-                ahead = torch.stack(torch._foreach_lerp(gradients, momenta, group["momentum"]))  # Nesterov
-                updates = orthogonal(ahead.to(self.dtype), group["ns_coefficients"], group["ns_steps"], group["eps"])
+                    momentum = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
+                    momentum.lerp_(p.grad, 1 - group["momentum"])
+                    ahead.append(p.grad.lerp(momentum, group["momentum"]))  # Nesterov
+                stack = torch.stack(ahead)
+                updates = orthogonal(stack.to(self.dtype), group["ns_coefficients"], group["ns_steps"], group["eps"])
                 rate = group["lr"] * 0.2 * max(shape) ** 0.5  # match_rms_adamw
-                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(parameters, list(updates.to(ahead.dtype).unbind()), alpha=-rate)
+                for p, update in zip(parameters, updates.to(stack.dtype), strict=True):
+                    p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
 
 
 def orthogonal(

@@ -2,12 +2,20 @@
 
 import copy
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from transformers.utils import logging
 
 from helpers import runtime
@@ -17,7 +25,7 @@ from helpers.files import replacing
 runtime.follow_quota()
 logging.disable_progress_bar()  # a small file is read before the bar is drawn
 
-PRETRAINED = Path(__file__).parent / "pretrained"
+PRETRAINED = Path(__file__).parent.parent / "pretrained"
 #: Longest context in tokens: the length of a block in pretraining, and of the longest prompt that the course asks.
 BLOCK = 320
 
@@ -64,31 +72,43 @@ def config_for(size: str, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
     )
 
 
-def load(source: str | Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
-    """Model (float32, evaluation mode) and tokenizer of a shipped size, or of a folder.
+def load(
+    source: str | Path, revision: str | None = None, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Model (in evaluation mode) and tokenizer of a shipped size, of a folder, or of a repository OWNER/NAME of the Hugging
+    Face hub at a ``revision``. Only safetensors are read, and no code that comes with a model.
 
-    Raises CourseError for an unknown size, a missing or damaged file, and a tokenizer that does not fit its model.
+    Raises CourseError for an unknown size, a missing or damaged file, a repository that cannot be reached, and a tokenizer
+    that does not fit its model. (A model may have some tokens more than its tokenizer: Qwen's and Gemma's are padded.)
     """
     folder = PRETRAINED / source if source in SIZES else Path(source)
-    if not folder.is_dir():
+    online = not folder.is_dir() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) is not None and source not in SIZES
+    if not folder.is_dir() and not online:
         if source in SIZES:
             command = f"python -m helpers.pretrain --size {source} --replace-shipped"
             raise CourseError(f"{folder}: no such model; make it with {command}")
         raise CourseError(f"unknown size or folder {str(source)!r}; the sizes are {', '.join(SIZES)}")
     remedy = "restore the folder (git checkout) or train it again with python -m helpers.pretrain"
+    if online:
+        remedy = "check the name, the revision and the network (offline: HF_HUB_OFFLINE is set), or give a folder"
+    place = str(source) if online else folder
+    options = {"revision": revision} if revision else {}
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+            place, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(place, **options)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise CourseError(f"{folder}: cannot be read ({reason}); {remedy}") from None
+        raise CourseError(f"{place}: cannot be read ({reason}); {remedy}") from None
     if absent := report["missing_keys"] | report["unexpected_keys"]:
-        raise CourseError(f"{folder}: weights are missing or too many ({min(absent)}); {remedy}")
-    if len(tokenizer) != model.config.vocab_size:
-        raise CourseError(f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}; {remedy}")
-    return model.eval(), tokenizer
+        raise CourseError(f"{place}: weights are missing or too many ({min(absent)}); {remedy}")
+    tokens, rows = len(tokenizer), model.get_input_embeddings().num_embeddings
+    if not rows / 2 <= tokens <= rows:
+        raise CourseError(f"{place}: the tokenizer has {tokens} tokens, the model {rows}; {remedy}")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token  # trainers ask for one; masks come from lengths, so which does not matter
+    return model.to(device).eval(), tokenizer
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, card: str) -> None:

@@ -1,0 +1,61 @@
+"""Preferences: pairs of replies that a model has drawn, and simulated annotators of a taste, who err."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from random import Random
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from helpers.data import TEMPERATURE, Pair, Reply
+from helpers.lm import chat
+from helpers.stats import Rate
+from helpers.world.instructions import Instruction
+from helpers.world.tastes import Taste
+
+
+def sampled_replies(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Instruction], seed: int = 0
+) -> list[Reply]:
+    """A reply to each question, drawn by the model's own chances at ``TEMPERATURE``."""
+    torch.manual_seed(seed)
+    texts = [question.text for question in asked]
+    return chat.replies(model, tokenizer, texts, do_sample=True, top_k=0, temperature=TEMPERATURE)
+
+
+def pairs(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Instruction], seed: int = 0, replies: int = 2
+) -> list[Pair]:
+    """Every pair of two different ones among the model's ``replies`` to each question, in an order of chance."""
+    said = sampled_replies(model, tokenizer, [question for question in asked for _ in range(replies)], seed)
+    groups = [said[begin : begin + replies] for begin in range(0, len(said), replies)]
+    found = [Pair(q, a, b) for q, group in zip(asked, groups, strict=True) for a, b in combinations(group, 2) if a != b]
+    Random(f"pairs {seed}").shuffle(found)
+    return found
+
+
+def annotate(given: Sequence[Pair], taste: Taste, seed: int = 0, *, disagreement: float = 0.15) -> list[str]:
+    """Which reply simulated annotators of this taste prefer: "left", "right", or "tie" where the taste knows no difference.
+
+    In a share ``disagreement`` of the pairs that do differ they say the opposite.
+    """
+    rng, found = Random(f"annotators {seed}"), []
+    for pair in given:
+        better = taste.gold(pair.question, pair.left) - taste.gold(pair.question, pair.right)
+        errs = rng.random() < disagreement
+        found.append("tie" if better == 0 else "left" if (better > 0) != errs else "right")
+    return found
+
+
+def win_rate(asked: Sequence[Instruction], ours: Sequence[Reply], theirs: Sequence[Reply], taste: Taste, seed: int = 0) -> Rate:
+    """How often the gold judge prefers our reply to theirs, a tie as half; which of them stands on the left is drawn. The
+    interval is one over countries."""
+    rng = Random(f"sides {seed}")
+    on_the_right = [rng.random() < 0.5 for _ in asked]
+    shown = [
+        Pair(q, b, a) if right else Pair(q, a, b) for q, a, b, right in zip(asked, ours, theirs, on_the_right, strict=True)
+    ]
+    said = annotate(shown, taste, disagreement=0)
+    won = [(choice == "right") == right for choice, right in zip(said, on_the_right, strict=True)]
+    points = [0.5 if choice == "tie" else float(w) for choice, w in zip(said, won, strict=True)]
+    return Rate.of_groups(points, [question.word for question in asked])

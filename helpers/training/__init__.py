@@ -1,0 +1,11 @@
+"""Trainings through transformers, trl and peft; nothing here knows the world.
+
+From bottom to top:
+
+    common       settings, progress bar, step times
+    muon         an optimizer
+    packing      texts to blocks of token ids, and the loss in bits per byte
+    pretraining  from random weights, with checkpoints
+    finetune     supervised finetuning, of all parameters or of LoRA adapters
+    alignment    a reward model, reinforcement learning against it, and DPO, all with LoRA
+"""
