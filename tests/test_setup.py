@@ -201,7 +201,7 @@ def test_on_colab_the_first_run_fetches_and_installs_and_the_second_does_nothing
     removed, installed = machine.pip()
     assert removed["words"][:3] == ["uninstall", "-y", "torchao"]
     asked = {word.partition(">")[0] for word in installed["words"] if ">=" in word}
-    assert asked == {"transformers", "trl", "peft", "datasets"}
+    assert asked == {"transformers", "trl", "peft", "datasets", "tokenizers"}
     assert installed["kept"].split() == ["torch==2.11.0+cu128", "torchvision==0.26.0", "numpy==2.1.3", "pillow==11.3.0"]
     assert said.count("installing") == 1 and said.count("setup.use_drive()") == 2
 
@@ -232,7 +232,7 @@ def test_pip_that_cannot_install_is_named(tmp_path, fork):
     machine = Machine(tmp_path, fork, {name: version for name, version in IMAGE.items() if name != "torchao"})
     (machine.site / "pip fails").touch()
     (state,), _, _ = machine.run(ONLINE, **KAGGLE)
-    assert "pip could not install transformers, trl, peft, datasets (exit status 1; ERROR: No matching" in state
+    assert "pip could not install transformers, trl, peft, datasets, tokenizers (exit status 1; ERROR: No matching" in state
     assert "switch Internet on (Settings)" in state
 
 
