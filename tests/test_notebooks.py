@@ -1,6 +1,7 @@
 """Every notebook is stored as its readers should find it: run from top to bottom, clean, short, and described in words."""
 
 import ast
+import builtins
 import importlib.util
 import re
 from html import unescape
@@ -153,6 +154,24 @@ def test_the_file_is_below_one_and_a_half_megabytes(path):
 def test_it_builds_on_the_helpers(notebook):
     nodes = [node for cell in code_cells(notebook) for node in ast.walk(tree(cell)) if isinstance(node, ast.ImportFrom)]
     assert any((node.module or "").split(".")[0] == "helpers" for node in nodes)
+
+
+def unknown(code: str) -> set[str]:
+    """Names that a Python text reads and nowhere makes: what only a notebook's kernel would know."""
+    nodes = list(ast.walk(ast.parse(code)))
+    made = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    made |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    made |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    made |= {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
+    imports = [alias for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
+    made |= {alias.asname or alias.name.partition(".")[0] for alias in imports}
+    return {node.id for node in nodes if isinstance(node, ast.Name)} - made - set(dir(builtins))
+
+
+def test_exported_as_a_script_it_has_all_its_names(notebook):
+    code = "\n".join(cell.source for cell in code_cells(notebook))
+    assert unknown(code) == set()  # a magic would not even be Python
+    assert unknown("display(x)\nfor y in range(3): print(y)\n[z for z in y]") == {"display", "x"}
 
 
 def test_it_defines_nothing_that_a_helper_is_called(notebook):
