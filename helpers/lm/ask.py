@@ -240,8 +240,8 @@ def generate(
     require_number("batch", batch, 1)
     rows, written = encode(tokenizer, texts), []
     check_length(model, rows, max_new_tokens)
-    ends = {tokenizer.eos_token_id} | {*_several(model.generation_config.eos_token_id)} - {None}
-    settings = {"pad_token_id": pad_id(tokenizer), "eos_token_id": sorted(ends), "do_sample": False} | sampling
+    ends = {tokenizer.eos_token_id, *_several(model.generation_config.eos_token_id)} - {None}
+    settings = {"pad_token_id": pad_id(tokenizer), "eos_token_id": sorted(ends) or None, "do_sample": False} | sampling
     settings["max_new_tokens"] = max_new_tokens
     for begin in range(0, len(rows), batch):
         part = rows[begin : begin + batch]
