@@ -1,4 +1,4 @@
-// The front end of helpers/labelling.py: it draws what the model says, and sends clicks and keys back.
+// The front end of labelling.py: it draws what the model says, and sends clicks and keys back.
 
 const KEYS = { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "tie", Backspace: "undo" };
 const BUTTONS = [
