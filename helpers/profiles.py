@@ -3,24 +3,34 @@
 import os
 from dataclasses import dataclass
 
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from helpers import lm
 from helpers.errors import CourseError
 
 
 @dataclass(frozen=True)
 class Profile:
-    """``sizes``: base models from smallest to largest, names that ``models.load`` takes. ``device``: where they run."""
+    """``sizes``: base models from smallest to largest, names that ``lm.load`` takes. ``device``: where they run, ``dtype``: the
+    precision of their weights."""
 
     name: str
     sizes: tuple[str, ...]
     device: str
+    dtype: torch.dtype
 
     @property
     def base(self) -> str:
         """The largest base model, the one that the course carries on."""
         return self.sizes[-1]
 
+    def load(self, size: str = "") -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+        """A base model, by default the largest, and its tokenizer, where and how this profile runs them."""
+        return lm.load(size or self.base, device=self.device, dtype=self.dtype)
 
-PROFILES = {"tiny": Profile("tiny", ("small", "medium", "large"), "cpu")}
+
+PROFILES = {"tiny": Profile("tiny", ("small", "medium", "large"), "cpu", torch.float32)}
 
 
 def current() -> Profile:

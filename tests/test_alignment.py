@@ -60,6 +60,12 @@ def test_the_score_head_is_trained(judge, polyglot):
     assert not torch.allclose(judge.score.weight, alignment.scorer(*polyglot).score.weight)
 
 
+def test_the_reward_model_has_the_weights_of_the_model_and_no_copy_of_them(judge, polyglot):
+    shared = {weights.data_ptr() for weights in polyglot[0].parameters()}
+    own = [name for name, weights in judge.named_parameters() if weights.data_ptr() not in shared]
+    assert own and all("lora_" in name or "score" in name for name in own)
+
+
 def words(question, reply):
     return len(reply.text.split())
 

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, processors, trainers
 from tokenizers import models as kinds
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from helpers import lm
 from helpers.data import Prompt, Reply
 from helpers.feedback import labels
 from helpers.lm import ask, chat
@@ -244,6 +245,34 @@ def test_a_template_of_its_own_is_kept(pair):
         kept = chat.for_chat(model, tokenizer)
         assert (kept[1].chat_template, kept[1].eos_token) == (tokenizer.chat_template, tokenizer.eos_token)
         assert torch.equal(kept[0].lm_head.weight, model.lm_head.weight)
+
+
+def test_a_tokenizer_without_a_template_gets_ours_and_the_tokens_that_it_lacks(pair):
+    if pair[1].chat_template:
+        pytest.skip("a tokenizer with a template")
+    model, tokenizer = chat.for_chat(*pair)
+    (turn,) = chat.turn_ids(tokenizer, ["one?"])
+    assert tokenizer.decode(turn).endswith("<|user|>one?<|end|><|assistant|>")
+    added = [i for i in tokenizer.convert_tokens_to_ids(list(chat.CHAT_TOKENS)) if i >= len(pair[1])]
+    rows, before = (m.get_input_embeddings().weight for m in (model, pair[0]))
+    assert len(added) >= len(chat.CHAT_TOKENS) - 1 and max(added) < len(rows)
+    assert torch.equal(rows[: len(pair[1])], before[: len(pair[1])]) and rows[added].std(0).min() > 0
+    (reply,) = chat.replies(model, tokenizer, ["one?"], max_new_tokens=4)
+    assert isinstance(reply.text, str)
+    trainer = finetune.sft(model, tokenizer, DEMONSTRATIONS, epochs=30, lora=finetune.lora(4), **QUICK)
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    assert losses[-1] < losses[0]
+
+
+def test_what_a_loaded_tokenizer_pads_with_ends_nothing_where_another_token_is_to_be_had(pair, tmp_path):
+    pair[0].save_pretrained(tmp_path)
+    pair[1].save_pretrained(tmp_path)
+    tokenizer = lm.load(tmp_path)[1]
+    spare = set(tokenizer.get_added_vocab()) - {tokenizer.bos_token, tokenizer.eos_token}
+    if any(token not in (tokenizer.chat_template or "") for token in spare):
+        assert tokenizer.pad_token in spare and tokenizer.pad_token not in (tokenizer.chat_template or "")
+    else:
+        assert tokenizer.pad_token == tokenizer.eos_token
 
 
 def test_bits_per_byte_are_those_of_a_plain_loop(pair):

@@ -32,7 +32,7 @@ def for_chat(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Copies of both, ready to be finetuned on conversations: a tokenizer with the template, whose texts end with the end of a
     turn, and a model that can tell the chat tokens apart. Where the tokenizer has a template already, it and its end of a turn
-    are kept, and the copies are what was given.
+    are kept, and the copies are what was given; where it has not even the tokens, they are added.
 
     No document held them, so pretraining pushed their embeddings to one and the same place. Each is drawn anew from a normal
     distribution with mean and deviation of the other embeddings (Hewitt 2021, "Initializing new word embeddings").
@@ -40,9 +40,13 @@ def for_chat(
     model, tokenizer = copy.deepcopy(model), copy.deepcopy(tokenizer)
     if tokenizer.chat_template:
         return model, tokenizer
+    tokenizer.add_tokens([token for token in CHAT_TOKENS if token not in tokenizer.get_vocab()], special_tokens=True)
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    new = [token for token in CHAT_TOKENS if token not in (tokenizer.bos_token, tokenizer.eos_token)]
     tokenizer.chat_template, tokenizer.eos_token = TEMPLATE, END
     model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token_id
-    rows, chat = model.get_input_embeddings().weight, tokenizer.convert_tokens_to_ids(list(CHAT_TOKENS))
+    rows, chat = model.get_input_embeddings().weight, tokenizer.convert_tokens_to_ids(new)
     others = rows.detach()[[i for i in range(len(rows)) if i not in chat]]
     dice = torch.randn(len(chat), rows.shape[1], generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():

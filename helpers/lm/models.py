@@ -106,9 +106,17 @@ def load(
     tokens, rows = len(tokenizer), model.get_input_embeddings().num_embeddings
     if not rows / 2 <= tokens <= rows:
         raise CourseError(f"{place}: the tokenizer has {tokens} tokens, the model {rows}; {remedy}")
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token  # trainers ask for one; masks come from lengths, so which does not matter
+    if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):
+        tokenizer.pad_token = _spare_token(tokenizer)
     return model.to(device).eval(), tokenizer
+
+
+def _spare_token(tokenizer: PreTrainedTokenizerFast) -> str | None:
+    """A control token to pad with: the last one that neither begins nor ends a text or a turn, since a reward model reads its
+    score in front of the padding. The end of text where there is no other."""
+    busy = {tokenizer.bos_token, tokenizer.eos_token, None}
+    spare = [t for t in tokenizer.get_added_vocab() if t not in busy and t not in (tokenizer.chat_template or "")]
+    return max(spare, key=tokenizer.convert_tokens_to_ids, default=tokenizer.eos_token)
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, card: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 from datasets import Dataset
+from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, RLOOConfig, RLOOTrainer
 
@@ -26,13 +27,13 @@ Measure = Callable[[Prompt, Reply], float]
 
 def scorer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> PreTrainedModel:
     """A model that gives a text one score, shape (texts, 1), read where its last token stands: the layers of a language model
-    under a score head of random weights."""
+    under a score head of random weights. The weights of the layers are the model's own, and not copied."""
     config = copy.deepcopy(model.config)
     config.num_labels, config.pad_token_id = 1, tokenizer.pad_token_id
     torch.manual_seed(seed)
     judge = AutoModelForSequenceClassification.from_config(config, dtype=model.dtype).to(model.device)
     layers, own = (getattr(m, m.base_model_prefix) for m in (model, judge))
-    own.load_state_dict(layers.state_dict())
+    own.load_state_dict(layers.state_dict(), assign=True)
     return judge
 
 
@@ -41,27 +42,33 @@ def reward_model(
     tokenizer: PreTrainedTokenizerFast,
     preferences: Sequence[dict],
     *,
+    learning_rate: float | None = None,
+    epochs: float | None = None,
     r: int = 16,
     seed: int = 0,
     progress: bool = True,
-) -> PreTrainedModel:
-    """A reward model, the layers of ``model`` with a LoRA adapter and a score head, trained on preferences in trl's
-    conversational format (``prompt``, ``chosen``, ``rejected``) and merged. Few preferences are passed more often, up to six
-    times, and at a higher rate. Raises CourseError for no preferences (ties are none), and for replies longer than the model's
-    context."""
+) -> PeftModel:
+    """A reward model: a LoRA adapter and a score head on the layers of ``model``, trained on preferences in trl's
+    conversational format (``prompt``, ``chosen``, ``rejected``). ``model`` is not changed, nor copied: whoever changes its
+    weights later changes the scores.
+
+    Unless ``epochs`` and ``learning_rate`` say otherwise, few preferences are passed more often, up to six times, and at a
+    higher rate: what suits models of a few million parameters. Raises CourseError for no preferences (ties are none), and for
+    replies longer than the model's context.
+    """
     check_preferences(model, tokenizer, preferences)
-    epochs, rate = min(6, max(2, 1600 // len(preferences))), 5e-3 if len(preferences) < 400 else 3e-3
+    epochs = epochs or min(6, max(2, 1600 // len(preferences)))
+    learning_rate = learning_rate or (5e-3 if len(preferences) < 400 else 3e-3)
+    settings = common.settings(model, 16, learning_rate, seed) | {"warmup_steps": 0.2}
     with tempfile.TemporaryDirectory() as folder:
         trainer = RewardTrainer(
             model=scorer(model, tokenizer, seed),
-            args=RewardConfig(
-                folder, num_train_epochs=epochs, **common.settings(model, 16, rate, seed) | {"warmup_steps": 0.2}
-            ),
+            args=RewardConfig(folder, num_train_epochs=epochs, **settings),
             train_dataset=Dataset.from_list(list(preferences)),
             processing_class=tokenizer,
             peft_config=finetune.lora(r, task_type="SEQ_CLS"),
         )
-        return common.fit(trainer, progress).model.merge_and_unload().eval()
+        return common.fit(trainer, progress).model
 
 
 def check_preferences(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, preferences: Sequence[dict]) -> None:

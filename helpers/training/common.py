@@ -73,6 +73,7 @@ def settings(model: PreTrainedModel, batch: int, learning_rate: float, seed: int
     require_number("batch", batch, 1)
     require_number("learning_rate", learning_rate, 1e-12)
     require_number("seed", seed, 0, 2**32 - 1)
+    dtype = runtime.fastest_dtype(model.device.type)
     return {
         "per_device_train_batch_size": batch,
         "learning_rate": learning_rate,
@@ -82,7 +83,8 @@ def settings(model: PreTrainedModel, batch: int, learning_rate: float, seed: int
         "seed": seed,
         "data_seed": seed,
         "use_cpu": model.device.type == "cpu",  # also beside a GPU
-        "bf16": runtime.fastest_dtype() == torch.bfloat16,
+        "bf16": dtype == torch.bfloat16,
+        "fp16": dtype == torch.float16,
         "activation_checkpointing": False,
         "dataloader_pin_memory": False,
         "logging_steps": 5,
@@ -99,7 +101,7 @@ def fit(trainer: Trainer, progress: bool = True) -> Trainer:
     compat.count_no_operations(trainer)
     if progress:
         trainer.add_callback(ProgressBar)
-    judges = [judge for judge in getattr(trainer, "reward_funcs", ()) if isinstance(judge, PreTrainedModel)]
+    judges = [judge for judge in getattr(trainer, "reward_funcs", ()) if isinstance(judge, torch.nn.Module)]
     with compat.labels_scored_only(), compat.attention_in_float32(trainer.model, *judges):
         trainer.train()
     trainer.model = compat.as_it_was(trainer).eval()
