@@ -1,27 +1,29 @@
 """Helpers of the course, thin on purpose.
 
-Read them from the top of this list; each imports only from those above it. Folders have lists of their own.
+Read them from the top of this list; each imports only from those above it. Folders have lists of
+their own.
 
     errors      the one exception
-    setup       what the set-up cell of a notebook calls: on Colab and Kaggle what is missing is installed
+    setup       what the set-up cell calls: on Colab and Kaggle what is missing is installed
     stats       rates and their intervals
-    files       folders and files that appear whole or not at all, and never replace what is not ours
+    files       folders that appear whole or not at all, and never replace what is not ours
     runtime     the machine: processors, memory, speed
     compat      every patch of a library
     data        prompts and pairs: what the two halves of the course agree on
-    lm/         a language model, of whatever family: asked, in conversation, its cost, loaded and saved
+    lm/         a language model, of whatever family: asked, talked to, its cost, loaded and saved
     training/   pretraining, finetuning, alignment
     texts       the reader's own texts
-    world/      facts (CSV), held-out sets, the documents that are made of them, and all that is asked about them
-    pretrain    the pretraining run (a command: ``python -m helpers.pretrain --help``)
+    world/      facts (CSV), held-out sets, documents made of them, and all that is asked about them
+    benchmark   how fast this machine trains
+    pretrain    the pretraining run (``python -m helpers.pretrain --help``)
     feedback/   preferences, labels, the widget
     profiles    on what a notebook runs
     stages      finished models, loaded or trained
     scoreboard  the table that grows through the course
     plots       figures and tables
     lab         a real JupyterLab in a real browser
-    check       is this machine ready? (a command: ``python -m helpers.check``)
-    publish     puts the course online under an owner's name (a command: ``python -m helpers.publish``)
+    check       is this machine ready? (``python -m helpers.check``)
+    publish     puts the course online under an owner's name (``python -m helpers.publish``)
 """
 
 import os
@@ -30,4 +32,5 @@ import warnings
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 if os.environ.get("COURSE_PROFILE", "tiny") == "tiny":
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing of this profile comes from a network
-warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")  # what peft 0.21 calls
+# What peft 0.21 calls:
+warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")

@@ -1,7 +1,7 @@
 """Is this machine ready for the course? For a teacher, the day before.
 
-python -m helpers.check                    a line for each thing that has to be there; the exit status is 1 if one is missing
-python -m helpers.check --wheels FOLDER    downloads what is to be installed, for a class without network
+python -m helpers.check                    a line for each thing; the status is 1 if one is missing
+python -m helpers.check --wheels FOLDER    downloads what is installed, for a room without network
 """
 
 import argparse
@@ -20,10 +20,12 @@ from pathlib import Path
 from helpers import setup
 
 ROOT = Path(__file__).parent.parent
-#: Bytes that have to be free: of memory (a notebook took up to 1.8 GB where that was measured), and on the disk.
+#: Bytes that have to be free: of memory (a notebook took up to 1.8 GB where that was measured), and
+#: on the disk.
 MEMORY, DISK = 3 * 10**9, 10**9
-#: Training steps a second of the largest shipped model where the minutes of the README were measured: two cores of an AMD EPYC
-#: with fast bfloat16, the median of four measurements from 10.0 to 14.8.
+#: Training steps a second of the largest shipped model where the minutes of the README were
+#: measured: two cores of an AMD EPYC with fast bfloat16, the median of four measurements from 10.0
+#: to 14.8.
 REFERENCE = 12.0
 
 
@@ -54,7 +56,10 @@ def memory() -> str:
 
     free, total = psutil.virtual_memory().available, psutil.virtual_memory().total
     if free < MEMORY:
-        raise Missing(f"{free / 1e9:.1f} GB free, {MEMORY / 1e9:.0f} needed; close other programs and notebooks")
+        raise Missing(
+            f"{free / 1e9:.1f} GB free, {MEMORY / 1e9:.0f} needed; close other programs and "
+            f"notebooks"
+        )
     return f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
 
 
@@ -62,7 +67,9 @@ def disk() -> str:
     """Room where the course keeps what it makes, and whether it may write there."""
     from helpers import files
 
-    place = next(folder for folder in (files.ARTIFACTS, *files.ARTIFACTS.parents) if folder.exists())
+    place = next(
+        folder for folder in (files.ARTIFACTS, *files.ARTIFACTS.parents) if folder.exists()
+    )
     free = shutil.disk_usage(place).free
     if free < DISK:
         remedy = "free some, or set COURSE_ARTIFACTS=FOLDER"
@@ -71,7 +78,9 @@ def disk() -> str:
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
-        raise Missing(f"{place} cannot be written ({error.strerror}); set COURSE_ARTIFACTS=FOLDER") from None
+        raise Missing(
+            f"{place} cannot be written ({error.strerror}); set COURSE_ARTIFACTS=FOLDER"
+        ) from None
     return f"{free / 1e9:.0f} GB free at {place}"
 
 
@@ -82,14 +91,18 @@ def processors() -> str:
     from helpers import runtime
 
     runtime.follow_quota()
-    return f"{runtime.processors()} of {os.cpu_count()} may be used, {torch.get_num_threads()} threads"
+    return (
+        f"{runtime.processors()} of {os.cpu_count()} may be used, {torch.get_num_threads()} threads"
+    )
 
 
 def gpu() -> str:
     """The GPU, if there is one. The course needs none."""
     import torch
 
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none, and none is needed"
+    return (
+        torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none, and none is needed"
+    )
 
 
 def models() -> str:
@@ -99,11 +112,16 @@ def models() -> str:
 
     try:
         model, tokenizer = models.load("large")
-        said = ask.generate(model, tokenizer, ["Q: What is the capital of France? A:"], max_new_tokens=4)[0]
+        said = ask.generate(
+            model, tokenizer, ["Q: What is the capital of France? A:"], max_new_tokens=4
+        )[0]
     except CourseError as error:
         raise Missing(str(error)) from None
     if not said.strip().startswith("Paris"):
-        raise Missing(f"the capital of France is {said!r}; restore the folder helpers/pretrained (git checkout)")
+        raise Missing(
+            f"the capital of France is {said!r}; restore the folder helpers/pretrained (git "
+            f"checkout)"
+        )
     return "the capital of France is Paris"
 
 
@@ -118,7 +136,8 @@ def widget() -> str:
 
 
 def browser() -> str:
-    """Whether a click in a browser reaches the kernel: a cell that is typed into a real JupyterLab shows the widget."""
+    """Whether a click in a browser reaches the kernel: a cell that is typed into a real JupyterLab
+    shows the widget."""
     from helpers import lab
 
     if not lab.browser() or not importlib.util.find_spec("playwright"):
@@ -128,7 +147,9 @@ def browser() -> str:
             click_in(f"{address}?token=secret&reset")
     except Exception as error:  # whatever a browser may fail at
         reason = str(error).strip().partition("\n")[0]
-        raise Missing(f"a click in JupyterLab did not reach the kernel ({reason}); try by hand: jupyter lab") from None
+        raise Missing(
+            f"a click in JupyterLab did not reach the kernel ({reason}); try by hand: jupyter lab"
+        ) from None
     return "a click in JupyterLab reaches the kernel"
 
 
@@ -152,11 +173,14 @@ def two_pairs(file: str) -> object:
     from helpers.feedback.labelling import Labelling
     from helpers.world import tastes
 
-    return Labelling([Pair(q, Reply(f"{q.y}."), Reply(q.choices[0])) for q in tastes.questions(2)], Path(file))
+    return Labelling(
+        [Pair(q, Reply(f"{q.y}."), Reply(q.choices[0])) for q in tastes.questions(2)], Path(file)
+    )
 
 
 def speed(seconds: float = 12.0) -> float:
-    """Training steps a second of the largest shipped model: 16 texts of 40 tokens each, in the faster precision."""
+    """Training steps a second of the largest shipped model: 16 texts of 40 tokens each, in the
+    faster precision."""
     import torch
 
     from helpers import runtime
@@ -183,12 +207,18 @@ def speed(seconds: float = 12.0) -> float:
 
 
 def minutes() -> str:
-    """About how long each notebook takes here: the README's figures by the speed of this machine."""
+    """About how long each notebook takes here: the README's figures by the speed of this
+    machine."""
     here = speed()
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| \[(\d\d) [^|]*\|[^|]*\| (\d+)(?: to \d+)? min \|$", readme, re.MULTILINE)
-    each = ", ".join(f"{number} {max(1, round(int(least) * REFERENCE / here))}" for number, least in rows)
-    return f"about {each} minutes ({here:.0f} steps a second here, {REFERENCE:.0f} where the README's were measured)"
+    rows = re.findall(
+        r"^\| \[(\d\d) [^|]*\|[^|]*\| (\d+)(?: to \d+)? min \|$", readme, re.MULTILINE
+    )
+    each = ", ".join(
+        f"{number} {max(1, round(int(least) * REFERENCE / here))}" for number, least in rows
+    )
+    there = f"{REFERENCE:.0f} where the README's were measured"
+    return f"about {each} minutes ({here:.0f} steps a second here, {there})"
 
 
 def checks() -> Iterator[tuple[str, Callable[[], str]]]:
@@ -197,23 +227,45 @@ def checks() -> Iterator[tuple[str, Callable[[], str]]]:
     for name, wanted in setup.requirements():
         yield name, lambda name=name, wanted=wanted: package(name, wanted)
     yield from {"memory": memory, "disk": disk, "processors": processors, "GPU": gpu}.items()
-    yield from {"shipped models": models, "labelling widget": widget, "browser": browser, "notebooks": minutes}.items()
+    yield from {
+        "shipped models": models,
+        "labelling widget": widget,
+        "browser": browser,
+        "notebooks": minutes,
+    }.items()
 
 
 def wheels(folder: Path) -> None:
-    """Downloads everything that requirements.txt asks for into a folder. The exit status is pip's."""
+    """Downloads everything that requirements.txt asks for into a folder. The exit status is
+    pip's."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "-d", folder, "-r", ROOT / "requirements.txt"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-d",
+        folder,
+        "-r",
+        ROOT / "requirements.txt",
+    ]
     status = subprocess.run(command, check=False).returncode
     if status:
-        sys.exit(f"error: {folder}: pip could not download everything; see its lines above, and check the network")
+        sys.exit(
+            f"error: {folder}: pip could not download everything; see its lines above, and "
+            f"check the network"
+        )
     print(f"without network: pip install --no-index --find-links {folder} -r requirements.txt")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command ``python -m helpers.check``."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.check", description="Is this machine ready for the course?")
-    parser.add_argument("--wheels", type=Path, metavar="FOLDER", help="download what is to be installed, and stop")
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.check", description="Is this machine ready for the course?"
+    )
+    parser.add_argument(
+        "--wheels", type=Path, metavar="FOLDER", help="download what is to be installed, and stop"
+    )
     options = parser.parse_args(arguments)
     if options.wheels:
         return wheels(options.wheels)

@@ -1,5 +1,5 @@
-"""Every patch of a library: what it changes, why, and since when. None is applied on import, and a test of each fails when the
-library no longer needs it."""
+"""Every patch of a library: what it changes, why, and since when. None is applied on import, and a
+test of each fails when the library no longer needs it."""
 
 import json
 from collections.abc import Iterator
@@ -21,9 +21,9 @@ FLOAT_ATTENTION = "sdpa_in_float32"
 
 @contextmanager
 def labels_scored_only() -> Iterator[None]:
-    """trl 1.16 scores every token where there is no Triton, those without a label too, and throws their scores away. In here it
-    leaves them out, as it does on GPUs: the same loss, and on a processor a fifth less time. (Where trl has no such switch any
-    more nothing is changed.)"""
+    """trl 1.16 scores every token where there is no Triton, those without a label too, and throws
+    their scores away. In here it leaves them out, as it does on GPUs: the same loss, and on a
+    processor a fifth less time. (Where trl has no such switch any more nothing is changed.)"""
     before = getattr(trl_utils, "_use_triton", None)
     if before:
         trl_utils._use_triton = lambda device: True
@@ -37,15 +37,17 @@ def labels_scored_only() -> Iterator[None]:
 def float_attention(module, query, key, value, mask, **options):
     """transformers' own attention in float32, also where the rest is in bfloat16."""
     with torch.autocast("cpu", enabled=False):
-        mixed, weights = sdpa_attention_forward(module, query.float(), key.float(), value.float(), mask, **options)
+        mixed, weights = sdpa_attention_forward(
+            module, query.float(), key.float(), value.float(), mask, **options
+        )
     return mixed.to(query.dtype), weights
 
 
 @contextmanager
 def attention_in_float32(*models: PreTrainedModel) -> Iterator[None]:
-    """torch 2.13's fused attention in bfloat16 is slow on a processor. On texts as short as ours float32 is two to three times
-    as quick, and takes a fifth off a training step. In here models on a processor use it; those on a GPU, and those with
-    another attention, are left alone."""
+    """torch 2.13's fused attention in bfloat16 is slow on a processor. On texts as short as ours
+    float32 is two to three times as quick, and takes a fifth off a training step. In here models on
+    a processor use it; those on a GPU, and those with another attention, are left alone."""
     AttentionInterface.register(FLOAT_ATTENTION, float_attention)
     AttentionMaskInterface.register(FLOAT_ATTENTION, sdpa_mask)
     slow = [m for m in models if m.device.type == "cpu" and m.config._attn_implementation == "sdpa"]
@@ -59,13 +61,14 @@ def attention_in_float32(*models: PreTrainedModel) -> Iterator[None]:
 
 
 def count_no_operations(trainer: Trainer) -> None:
-    """transformers 5.24 counts the operations of each step, which takes a twentieth of it, and nobody here reads them."""
+    """transformers 5.24 counts the operations of each step, which takes a twentieth of it, and
+    nobody here reads them."""
     trainer.floating_point_ops = lambda inputs: 0
 
 
 def as_it_was(trainer: Trainer) -> nn.Module:
-    """The trained model without what accelerate 1.15 leaves on it: mixed precision, and a forward of its own on every module,
-    with which a copy would go on."""
+    """The trained model without what accelerate 1.15 leaves on it: mixed precision, and a forward
+    of its own on every module, with which a copy would go on."""
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     for module in model.modules():
         module.__dict__.pop("forward", None)
@@ -73,8 +76,9 @@ def as_it_was(trainer: Trainer) -> nn.Module:
 
 
 class SafeTrainer(Trainer):
-    """transformers 5.24's Trainer saves the optimizer and the state of the dice by pickle, and file by file. These checkpoints
-    appear whole or not at all and hold safetensors and JSON only. The optimizer has ``tensors`` and ``load_tensors``."""
+    """transformers 5.24's Trainer saves the optimizer and the state of the dice by pickle, and file
+    by file. These checkpoints appear whole or not at all and hold safetensors and JSON only. The
+    optimizer has ``tensors`` and ``load_tensors``."""
 
     def _save_checkpoint(self, model, trial) -> None:
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
@@ -92,8 +96,12 @@ class SafeTrainer(Trainer):
         if checkpoint is None:
             return
         folder = Path(checkpoint)
-        # Copies: the file stays mapped as long as its own tensors live, and what is mapped cannot be removed on Windows.
-        state = {name: tensor.clone() for name, tensor in load_file(folder / "optimizer.safetensors").items()}
+        # Copies: the file stays mapped as long as its own tensors live, and what is mapped cannot
+        # be removed on Windows.
+        state = {
+            name: tensor.clone()
+            for name, tensor in load_file(folder / "optimizer.safetensors").items()
+        }
         self.optimizer.optimizer.load_tensors(state)
         self.lr_scheduler.last_epoch = self.lr_scheduler._step_count = self.state.global_step
         rates = json.loads((folder / "scheduler.json").read_text(encoding="utf-8"))["last_lr"]
@@ -101,10 +109,13 @@ class SafeTrainer(Trainer):
             group["lr"] = rate
 
     def _load_rng_state(self, checkpoint) -> None:
-        """Nothing to load: the models have no dropout, and the order of the blocks follows from the seed."""
+        """Nothing to load: the models have no dropout, and the order of the blocks follows from the
+        seed."""
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """Checkpoints in a folder, the latest last."""
-    numbered = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdecimal()]
+    numbered = [
+        path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdecimal()
+    ]
     return sorted(numbered, key=lambda path: int(path.name.rpartition("-")[2]))

@@ -1,18 +1,22 @@
-"""What the two halves of the course agree on: prompts, pairs of replies, and the parts of a data set."""
+"""What the two halves of the course agree on: prompts, pairs of replies, and the parts of a data
+set."""
 
 from dataclasses import dataclass
 
 from helpers.errors import CourseError
 
-#: Of every reply that is drawn, in pairs and in reinforcement learning: at 1 a model this small says too much by accident.
+#: Of every reply that is drawn, in pairs and in reinforcement learning: at 1 a model this small
+#: says too much by accident.
 TEMPERATURE = 0.5
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text to be continued. ``choices`` are the continuations to choose from, ``answer`` the right one among them.
+    """A text to be continued. ``choices`` are the continuations to choose from, ``answer`` the
+    right one among them.
 
-    Continuations hold the space in front of them: ``text + answer`` is what a person would have written.
+    Continuations hold the space in front of them: ``text + answer`` is what a person would have
+    written.
     """
 
     text: str

@@ -5,11 +5,13 @@ from collections.abc import Sized
 
 
 class CourseError(Exception):
-    """Bad input, a missing or damaged file, a full disk. The message is one line: what, where, and the remedy."""
+    """Bad input, a missing or damaged file, a full disk. The message is one line: what, where, and
+    the remedy."""
 
 
 def require_some(items: Sized, what: str) -> None:
-    """Raises CourseError where there is nothing to work on: ``what`` says of which things there are none."""
+    """Raises CourseError where there is nothing to work on: ``what`` says of which things there are
+    none."""
     if not len(items):
         raise CourseError(f"there are no {what}; give at least one")
 

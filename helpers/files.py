@@ -1,7 +1,9 @@
-"""Folders and files that appear whole or not at all, and never take the place of what is not the course's own.
+"""Folders and files that appear whole or not at all, and never take the place of what is not the
+course's own.
 
-A folder that the course makes holds a ``manifest.json``: its kind and the checksum of each of its files. It is replaced or
-removed only while it holds exactly that, so nothing that somebody put into it, or changed in it, is ever lost.
+A folder that the course makes holds a ``manifest.json``: its kind and the checksum of each of its
+files. It is replaced or removed only while it holds exactly that, so nothing that somebody put into
+it, or changed in it, is ever lost.
 """
 
 import errno
@@ -17,8 +19,13 @@ from safetensors import SafetensorError
 
 from helpers.errors import CourseError
 
-#: Where the course keeps what it makes, ignored by git: ``.artifacts`` in the checkout, or the folder ``COURSE_ARTIFACTS``.
-ARTIFACTS = Path(os.environ.get("COURSE_ARTIFACTS") or Path(__file__).parent.parent / ".artifacts").expanduser().absolute()
+#: Where the course keeps what it makes, ignored by git: ``.artifacts`` in the checkout, or the
+#: folder ``COURSE_ARTIFACTS``.
+ARTIFACTS = (
+    Path(os.environ.get("COURSE_ARTIFACTS") or Path(__file__).parent.parent / ".artifacts")
+    .expanduser()
+    .absolute()
+)
 MANIFEST = "manifest.json"
 #: What an operating system leaves in any folder that was looked at.
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
@@ -35,13 +42,18 @@ def checksum(file: Path) -> str:
 
 def write_manifest(folder: Path, kind: str) -> None:
     """Declares everything that is in the folder the course's own, of this kind."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / MANIFEST]
+    files = [
+        path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / MANIFEST
+    ]
     listed = {path.relative_to(folder).as_posix(): checksum(path) for path in files}
-    (folder / MANIFEST).write_text(json.dumps({"kind": kind, "files": listed}, indent=1) + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(
+        json.dumps({"kind": kind, "files": listed}, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def foreign(folder: Path, kind: str | None = None) -> str | None:
-    """Why a folder is not the course's own, or not of this kind: in words, None if it is. An empty folder is anybody's.
+    """Why a folder is not the course's own, or not of this kind: in words, None if it is. An empty
+    folder is anybody's.
 
     Folders of the course within it (the checkpoints of a run) have manifests of their own.
     """
@@ -77,9 +89,9 @@ def _unlisted(folder: Path, top: Path, listed: dict[str, str]) -> str | None:
 
 
 def check_replaceable(folder: Path, kind: str) -> None:
-    """Raises CourseError unless a new folder may take this place: where nothing is, an empty folder, or one of this kind that
-    the course made and nobody has added to or changed since. The same holds for the places beside it that are needed to
-    write it."""
+    """Raises CourseError unless a new folder may take this place: where nothing is, an empty
+    folder, or one of this kind that the course made and nobody has added to or changed since. The
+    same holds for the places beside it that are needed to write it."""
     _check(folder, kind)
     for beside in _beside(folder):
         _check(beside)
@@ -100,24 +112,29 @@ def _check(folder: Path, kind: str | None = None) -> None:
     except (OSError, ValueError) as error:
         reason = f"cannot be looked at ({error})"
     if reason:
-        raise CourseError(f"{folder}: {reason}, so nothing is put in its place; name a new folder, or move this one away")
+        raise CourseError(
+            f"{folder}: {reason}, so nothing is put in its place; name a new folder, or move "
+            f"this one away"
+        )
 
 
 def cannot_write(path: Path, error: Exception) -> CourseError:
     """The error of something that could not be written, with the remedy that fits."""
     number = getattr(error, "errno", None)
     remedy = "free some disk space, and try again"
+    elsewhere = "choose another place (COURSE_ARTIFACTS=FOLDER, --out FOLDER)"
     if number in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
-        remedy = "a file is in the way: move it, or choose another place (COURSE_ARTIFACTS=FOLDER, --out FOLDER)"
+        remedy = f"a file is in the way: move it, or {elsewhere}"
     elif number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        remedy = "choose another place (COURSE_ARTIFACTS=FOLDER, --out FOLDER)"
+        remedy = elsewhere
     return CourseError(f"{path}: cannot be written ({error}); {remedy}")
 
 
 @contextmanager
 def locked(path: Path, busy: str | None = None) -> Iterator[None]:
-    """Holds a file or folder for one process and thread at a time; the others wait, or with ``busy`` are refused in these
-    words. A killed process holds nothing. Where the system knows no such lock (Windows, some network drives) all may enter."""
+    """Holds a file or folder for one process and thread at a time; the others wait, or with
+    ``busy`` are refused in these words. A killed process holds nothing. Where the system knows no
+    such lock (Windows, some network drives) all may enter."""
     try:
         import fcntl
     except ImportError:
@@ -142,7 +159,8 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
 
 
 class replacing:  # noqa: N801 (reads as a verb in ``with replacing(folder) as beside``)
-    """A new folder beside ``folder`` to write into; it takes its place at the end of the block, or goes if that fails.
+    """A new folder beside ``folder`` to write into; it takes its place at the end of the block, or
+    goes if that fails.
 
     Raises CourseError, naming the folder, where ``check_replaceable`` does, and for a full disk.
     """
@@ -159,7 +177,9 @@ class replacing:  # noqa: N801 (reads as a verb in ``with replacing(folder) as b
                 check_replaceable(self.folder, self.kind)
                 _tidy(self.folder)
                 self.beside.mkdir()
-                (self.beside / MANIFEST).write_text(json.dumps({"kind": self.kind, "files": None}), encoding="utf-8")
+                (self.beside / MANIFEST).write_text(
+                    json.dumps({"kind": self.kind, "files": None}), encoding="utf-8"
+                )
             except OSError as error:
                 raise cannot_write(self.folder, error) from None
             self.lock = stack.pop_all()
@@ -183,8 +203,8 @@ class replacing:  # noqa: N801 (reads as a verb in ``with replacing(folder) as b
 
 
 def remove(folder: Path, kind: str) -> None:
-    """Takes a folder away by one rename, then deletes it: nobody meets half of it. Raises CourseError if it is not the
-    course's own and of this kind."""
+    """Takes a folder away by one rename, then deletes it: nobody meets half of it. Raises
+    CourseError if it is not the course's own and of this kind."""
     folder = Path(folder).absolute()
     if not folder.parent.is_dir():
         return
@@ -204,8 +224,8 @@ def _beside(folder: Path) -> tuple[Path, Path]:
 
 
 def _tidy(folder: Path, *, put_back: bool = True) -> None:
-    """Clears away what is left beside the folder, by this process or a killed one. An old folder that nothing took the place
-    of is put back."""
+    """Clears away what is left beside the folder, by this process or a killed one. An old folder
+    that nothing took the place of is put back."""
     for left in _beside(folder):
         _check(left)
         if put_back and left.suffix == ".old" and left.exists() and not folder.exists():
@@ -215,7 +235,8 @@ def _tidy(folder: Path, *, put_back: bool = True) -> None:
 
 
 def _take_away(folder: Path, old: Path, kind: str) -> None:
-    """Moves the folder aside and looks at it once more, now that nobody can find it; puts it back if it is not ours."""
+    """Moves the folder aside and looks at it once more, now that nobody can find it; puts it back
+    if it is not ours."""
     with suppress(FileNotFoundError):
         folder.rename(old)
         try:
@@ -226,14 +247,16 @@ def _take_away(folder: Path, old: Path, kind: str) -> None:
 
 
 def _delete(folder: Path) -> None:
-    """Deletes a folder, its manifest last, so that what a killed process leaves of it is still known as ours."""
+    """Deletes a folder, its manifest last, so that what a killed process leaves of it is still
+    known as ours."""
     for path in sorted(folder.iterdir(), key=lambda path: path.name == MANIFEST):
         _delete(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     folder.rmdir()
 
 
 def write(file: Path, text: str) -> None:
-    """A text file, whole or not at all. The caller holds the lock of its folder; OSError if it cannot be written."""
+    """A text file, whole or not at all. The caller holds the lock of its folder; OSError if it
+    cannot be written."""
     beside = file.with_name(f".{file.name}.part")
     try:
         beside.write_text(text, encoding="utf-8")
@@ -244,9 +267,12 @@ def write(file: Path, text: str) -> None:
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Raises CourseError if the disk of a folder, or of the nearest one above it that exists, has fewer than ``needed``
-    bytes free."""
+    """Raises CourseError if the disk of a folder, or of the nearest one above it that exists, has
+    fewer than ``needed`` bytes free."""
     place = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
     free = shutil.disk_usage(place).free
     if free < needed:
-        raise CourseError(f"{place}: {needed / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free; free some disk space")
+        raise CourseError(
+            f"{place}: {needed / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free; "
+            f"free some disk space"
+        )

@@ -1,4 +1,5 @@
-"""A real JupyterLab in a real browser: for the teacher's check, and for the tests that look at what people see."""
+"""A real JupyterLab in a real browser: for the teacher's check, and for the tests that look at what
+people see."""
 
 import json
 import os
@@ -15,11 +16,16 @@ ROOT = Path(__file__).parent.parent
 
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """A JupyterLab server on a folder, in which its settings stay too; the course can be imported there. Gives its address, to
-    be followed by a path and "?token=secret". Raises RuntimeError if it does not start within a minute."""
-    folders = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR")}
-    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0",
-               "--expose-app-in-browser", "--IdentityProvider.token=secret", f"--ServerApp.root_dir={folder}"]  # fmt: skip
+    """A JupyterLab server on a folder, in which its settings stay too; the course can be imported
+    there. Gives its address, to be followed by a path and "?token=secret". Raises RuntimeError if
+    it does not start within a minute."""
+    folders = {
+        name: str(folder / name)
+        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR")
+    }
+    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root"]
+    command += ["--ip=127.0.0.1", "--port=0", "--expose-app-in-browser"]
+    command += ["--IdentityProvider.token=secret", f"--ServerApp.root_dir={folder}"]
     with (folder / "server.log").open("w", encoding="utf-8") as log:
         environment = os.environ | folders | {"PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
@@ -37,7 +43,8 @@ def server(folder: Path) -> Iterator[str]:
 
 
 def wait_for_kernel(page, seconds: float = 60) -> None:
-    """Waits until the kernel of the notebook that is shown hears: JupyterLab drops a cell that is run before."""
+    """Waits until the kernel of the notebook that is shown hears: JupyterLab drops a cell that is
+    run before."""
     kernel = "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel"
     script = f"() => {kernel}?.status === 'idle' && {kernel}?.connectionStatus === 'connected'"
     page.wait_for_function(script, timeout=1000 * seconds)

@@ -35,28 +35,37 @@ STYLE = {
 
 
 def figure(columns: int = 1, **options) -> tuple[Figure, plt.Axes | Sequence[plt.Axes]]:
-    """A figure in the course's style, with one axis or several side by side. ``options`` as for ``plt.subplots``."""
+    """A figure in the course's style, with one axis or several side by side. ``options`` as for
+    ``plt.subplots``."""
     with plt.rc_context(STYLE):
-        options = {"figsize": (7.5 if columns == 1 else 5 * columns, 4.2), "layout": "constrained"} | options
+        options = {
+            "figsize": (7.5 if columns == 1 else 5 * columns, 4.2),
+            "layout": "constrained",
+        } | options
         return plt.subplots(1, columns, **options)
 
 
 class Picture:
-    """A figure as a PNG with its alternative text: on the page, where screen readers look, and as its text."""
+    """A figure as a PNG with its alternative text: on the page, where screen readers look, and as
+    its text."""
 
     def __init__(self, fig: Figure, alt: str):
         buffer, small = io.BytesIO(), io.BytesIO()
         with plt.rc_context(STYLE):
             fig.savefig(buffer, format="png")
-        # 256 colours are enough, and a third of the size: every picture is in the notebook twice, since not every
-        # program that shows notebooks shows HTML.
-        Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        # 256 colours are enough, and a third of the size: every picture is in the notebook twice,
+        # since not every program that shows notebooks shows HTML.
+        Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+            small, "PNG", optimize=True
+        )
         self.png, self.alt = small.getvalue(), alt
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         source = b64encode(self.png).decode()
         image = f'<img alt="{escape(self.alt)}" src="data:image/png;base64,{source}">'
-        return {"text/html": image, "image/png": source, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+        return {"text/html": image, "image/png": source, "text/plain": self.alt}, {
+            "image/png": {"alt": self.alt}
+        }
 
 
 def show(fig: Figure, alt: str) -> None:
@@ -65,12 +74,19 @@ def show(fig: Figure, alt: str) -> None:
     plt.close(fig)
 
 
-def rates(ax: plt.Axes, x: Sequence[float], series: Mapping[str, Sequence[Rate]], chance: float | None = None) -> None:
+def rates(
+    ax: plt.Axes,
+    x: Sequence[float],
+    series: Mapping[str, Sequence[Rate]],
+    chance: float | None = None,
+) -> None:
     """Lines of rates with their intervals as bands; a dotted line at the level of chance."""
     for number, (name, points) in enumerate(series.items()):
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         ax.plot(x, [p.value for p in points], color=colour, marker=marker, label=name)
-        ax.fill_between(x, [p.low for p in points], [p.high for p in points], color=colour, alpha=0.15)
+        ax.fill_between(
+            x, [p.low for p in points], [p.high for p in points], color=colour, alpha=0.15
+        )
     if chance is not None:
         ax.axhline(chance, color="grey", linestyle=":", label="chance")
     ax.set_ylim(-0.02, 1.02)
@@ -82,12 +98,21 @@ class Table(HTML):
 
     def __init__(self, frame: pd.DataFrame, caption: str = ""):
         with pd.option_context("display.max_colwidth", None):  # nothing is cut off
-            lines = [str] * len(frame.columns)  # or the end of a line would be written as two characters
-            plain = ["tex2jax_ignore", "mathjax_ignore"]  # a dollar is a dollar, whichever of them a page knows
-            drawn = frame.to_html(index=False, border=0, justify="left", formatters=lines, classes=plain)
+            lines = [str] * len(
+                frame.columns
+            )  # or the end of a line would be written as two characters
+            plain = [
+                "tex2jax_ignore",
+                "mathjax_ignore",
+            ]  # a dollar is a dollar, whichever of them a page knows
+            drawn = frame.to_html(
+                index=False, border=0, justify="left", formatters=lines, classes=plain
+            )
             self.text = f"{caption}\n{frame.to_string(index=False, justify='left')}".strip()
         for kind in ("th", "td"):
-            drawn = drawn.replace(f"<{kind}>", f"<{kind} style='text-align:left;white-space:pre-wrap'>")
+            drawn = drawn.replace(
+                f"<{kind}>", f"<{kind} style='text-align:left;white-space:pre-wrap'>"
+            )
         title = f"<caption style='text-align:left'>{escape(caption)}</caption>"
         super().__init__(drawn.replace("<thead>", f"{title if caption else ''}<thead>", 1))
 
@@ -96,9 +121,12 @@ class Table(HTML):
 
 
 def table(rows: Sequence[Mapping[str, object]], caption: str = "") -> Table:
-    """Rows of equal keys as a small table; numbers keep the form they come in. CourseError for no rows."""
+    """Rows of equal keys as a small table; numbers keep the form they come in. CourseError for no
+    rows."""
     require_some(rows, "rows of a table")
-    return Table(pd.DataFrame([{key: str(value) for key, value in row.items()} for row in rows]), caption)
+    return Table(
+        pd.DataFrame([{key: str(value) for key, value in row.items()} for row in rows]), caption
+    )
 
 
 def scoreboard(board: Mapping[str, Mapping[str, Rate]]) -> Table:
@@ -106,25 +134,37 @@ def scoreboard(board: Mapping[str, Mapping[str, Rate]]) -> Table:
     measured = dict.fromkeys(skill for row in board.values() for skill in row)
     known = {skill: meaning for skill, meaning in SKILLS.values() if skill in measured}
     skills = [*known, *(skill for skill in measured if skill not in known)]
-    rows = [{"stage": stage} | {skill: row.get(skill, "–") for skill in skills} for stage, row in board.items()]
+    rows = [
+        {"stage": stage} | {skill: row.get(skill, "–") for skill in skills}
+        for stage, row in board.items()
+    ]
     meanings = "".join(f"; {skill}: {meaning}" for skill, meaning in known.items())
-    return table(rows or [{"stage": "nothing measured yet"}], f"Scoreboard, rate [95 % interval]{meanings}")
+    return table(
+        rows or [{"stage": "nothing measured yet"}], f"Scoreboard, rate [95 % interval]{meanings}"
+    )
 
 
 class LiveCurve(TrainerCallback):
-    """A loss curve that draws itself while the Trainer works, with a progress bar and the time that is left.
+    """A loss curve that draws itself while the Trainer works, with a progress bar and the time that
+    is left.
 
     ``baselines`` are horizontal lines, name to loss in nats per token.
     """
 
-    def __init__(self, title: str, baselines: Mapping[str, float] | None = None, seconds_between: float = 3.0):
+    def __init__(
+        self, title: str, baselines: Mapping[str, float] | None = None, seconds_between: float = 3.0
+    ):
         self.title, self.baselines, self.between = title, dict(baselines or {}), seconds_between
         self.steps: list[int] = []
         self.losses: list[float] = []
         self.handle: DisplayHandle | None = None
 
     def on_train_begin(self, args, state, control, **kwargs) -> None:
-        self.steps, self.losses, self.handle = [], [], None  # a training that is begun anew has a curve of its own
+        self.steps, self.losses, self.handle = (
+            [],
+            [],
+            None,
+        )  # a training that is begun anew has a curve of its own
         self.started = self.drawn = time.perf_counter()
 
     def on_log(self, args, state, control, logs=None, **kwargs) -> None:
@@ -145,13 +185,23 @@ class LiveCurve(TrainerCallback):
         for number, (name, loss) in enumerate(self.baselines.items()):
             ax.axhline(loss, color="grey", linestyle=(":", "--", "-.")[number % 3])
             ax.text(state.max_steps, loss, name, ha="right", va="bottom", color="dimgrey")
-        ax.set(xlim=(0, state.max_steps), ylim=(0, None), xlabel="step", ylabel="training loss (nats per token)")
+        ax.set(
+            xlim=(0, state.max_steps),
+            ylim=(0, None),
+            xlabel="step",
+            ylabel="training loss (nats per token)",
+        )
         bar = "█" * round(20 * share) + "░" * (20 - round(20 * share))
         left = spent / share - spent
-        ax.set_title(f"{self.title}\n{bar} {share:.0%}, {spent:.0f} s, {left:.0f} s to go", loc="left", fontsize=11)
+        ax.set_title(
+            f"{self.title}\n{bar} {share:.0%}, {spent:.0f} s, {left:.0f} s to go",
+            loc="left",
+            fontsize=11,
+        )
         alt = "Training loss over steps: none yet."
         if self.losses:
-            alt = f"Training loss over steps, {self.losses[0]:.1f} at first, {self.losses[-1]:.2f} now."
+            first, now = self.losses[0], self.losses[-1]
+            alt = f"Training loss over steps, {first:.1f} at first, {now:.2f} now."
         image = Picture(fig, alt)
         plt.close(fig)
         if self.handle is None:

@@ -1,4 +1,5 @@
-"""Profiles: on what a notebook runs. One text and one code path; a profile says which models, and where."""
+"""Profiles: on what a notebook runs. One text and one code path; a profile says which models, and
+where."""
 
 import os
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from helpers.errors import CourseError
 
 @dataclass(frozen=True)
 class Profile:
-    """``sizes``: base models from smallest to largest, names that ``lm.load`` takes. ``device``: where they run, ``dtype``: the
-    precision of their weights."""
+    """``sizes``: base models from smallest to largest, names that ``lm.load`` takes. ``device``:
+    where they run, ``dtype``: the precision of their weights."""
 
     name: str
     sizes: tuple[str, ...]
@@ -26,7 +27,8 @@ class Profile:
         return self.sizes[-1]
 
     def load(self, size: str = "") -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-        """A base model, by default the largest, and its tokenizer, where and how this profile runs them."""
+        """A base model, by default the largest, and its tokenizer, where and how this profile runs
+        them."""
         return lm.load(size or self.base, device=self.device, dtype=self.dtype)
 
 
@@ -37,5 +39,7 @@ def current() -> Profile:
     """The profile named by the environment variable ``COURSE_PROFILE``, by default ``tiny``."""
     name = os.environ.get("COURSE_PROFILE", "tiny")
     if name not in PROFILES:
-        raise CourseError(f"unknown profile COURSE_PROFILE={name!r}; the profiles are {', '.join(PROFILES)}")
+        raise CourseError(
+            f"unknown profile COURSE_PROFILE={name!r}; the profiles are {', '.join(PROFILES)}"
+        )
     return PROFILES[name]

@@ -1,8 +1,10 @@
-"""Puts the course online under an owner's name: ``python -m helpers.publish OWNER/REPO TAG``, then commit, tag, push.
+"""Puts the course online under an owner's name: ``python -m helpers.publish OWNER/REPO TAG``, then
+commit, tag, push.
 
-Every notebook gets badges that open it in Colab and Kaggle, a set-up cell that fetches the course at this very tag, and both
-names in its metadata; the README gets the badges too. All of it is written here and nowhere else, so nothing is left of an
-earlier owner. This is the one module of the course that knows its notebooks.
+Every notebook gets badges that open it in Colab and Kaggle, a set-up cell that fetches the course
+at this very tag, and both names in its metadata; the README gets the badges too. All of it is
+written here and nowhere else, so nothing is left of an earlier owner. This is the one module of the
+course that knows its notebooks.
 """
 
 import argparse
@@ -15,7 +17,8 @@ import nbformat
 from helpers import files
 
 ROOT = Path(__file__).parent.parent
-#: The README's badges stand between these lines. Before anything is published there are none: a dead link is worse than none.
+#: The README's badges stand between these lines. Before anything is published there are none: a
+#: dead link is worse than none.
 MARKS = "<!-- badges -->\n", "<!-- /badges -->\n"
 BADGES = (
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
@@ -23,9 +26,10 @@ BADGES = (
     "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]"
     "(https://www.kaggle.com/notebooks/welcome?src=https://github.com/{repository}/blob/{tag}/notebooks/{file})"
 )
-#: The first code cell of every notebook. It looks for the course around the script that it is, or the folder that it runs in;
-#: where an earlier run found it; where Jupyter says that the notebook is; beside it; where papermill was told that it is.
-#: A hosted notebook fetches it: into a folder of its own, which is then renamed.
+#: The first code cell of every notebook. It looks for the course around the script that it is, or
+#: the folder that it runs in; where an earlier run found it; where Jupyter says that the notebook
+#: is; beside it; where papermill was told that it is. A hosted notebook fetches it: into a folder
+#: of its own, which is then renamed.
 SET_UP = r"""
 import os, re, subprocess, sys; from pathlib import Path  # Set-up: finds the course or, in Colab and Kaggle, fetches it
 FETCH, HELP = "<fetch>", "<help>"
@@ -36,11 +40,15 @@ hosted = {"google.colab", "COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE", "KAGGLE
 said = subprocess.getoutput(FETCH).split() if hosted and not root.exists() else []
 if not (root / "helpers").is_dir(): sys.exit(" ".join(["The course is not here.", *said, HELP]))
 sys.path.insert(0, str(root.absolute())); from helpers import setup; setup.ready("<tag>")
-"""
+"""  # noqa: E501
 CLONE = "git clone -q --depth 1 --branch {tag} https://github.com/{repository}"
 FETCH = "d=$(mktemp -dp .) && " + CLONE + " $d/c && mv -T $d/c course; rm -rf $d"
 HELP = "Open this notebook where it belongs, in the folder notebooks of a copy of the course."
-HELP_ONLINE = "In a terminal here: " + CLONE + " course (Is the network on? Kaggle: Settings, Internet. Is the tag there?)"
+HELP_ONLINE = (
+    "In a terminal here: "
+    + CLONE
+    + " course (Is the network on? Kaggle: Settings, Internet. Is the tag there?)"
+)
 
 
 def set_up(repository: str = "", tag: str = "") -> str:
@@ -75,34 +83,58 @@ def with_badges(readme: str, names: list[str], repository: str, tag: str) -> str
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command ``python -m helpers.publish``. Nothing is written unless everything can be stamped."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.publish", description="Puts the course online under your name.")
+    """The command ``python -m helpers.publish``. Nothing is written unless everything can be
+    stamped."""
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.publish", description="Puts the course online under your name."
+    )
     parser.add_argument("repository", metavar="OWNER/REPO", help="where it will be on GitHub")
-    parser.add_argument("tag", metavar="TAG", help="the version that the notebooks will fetch, for example v1.0")
+    parser.add_argument(
+        "tag", metavar="TAG", help="the version that the notebooks will fetch, for example v1.0"
+    )
     options = parser.parse_args(arguments)
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*/(?!\.+$)[A-Za-z0-9_.-]+(?<!\.git)", options.repository):
+    if not re.fullmatch(
+        r"[A-Za-z0-9][A-Za-z0-9-]*/(?!\.+$)[A-Za-z0-9_.-]+(?<!\.git)", options.repository
+    ):
         sys.exit(f"error: {options.repository!r} is not OWNER/REPO, for example ada/llm-course")
     if not re.fullmatch(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.-]*(?<!\.)(?<!\.lock)", options.tag):
-        sys.exit(f"error: {options.tag!r} cannot be a tag here; take letters, digits, points and dashes, for example v1.0")
+        sys.exit(
+            f"error: {options.tag!r} cannot be a tag here; take letters, digits, points and "
+            f"dashes, for example v1.0"
+        )
     readme, texts = (ROOT / "README.md").read_text(encoding="utf-8"), {}
     if not all(mark in readme for mark in MARKS):
-        sys.exit(f"error: README.md: the lines {MARKS[0].strip()} and {MARKS[1].strip()} are gone; put them back")
-    for name in re.findall(r"\(notebooks/([\w.-]+\.ipynb)\)", readme):  # others are the reader's own
+        sys.exit(
+            f"error: README.md: the lines {MARKS[0].strip()} and {MARKS[1].strip()} are gone; "
+            f"put them back"
+        )
+    for name in re.findall(
+        r"\(notebooks/([\w.-]+\.ipynb)\)", readme
+    ):  # others are the reader's own
         try:
             notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
             stamp(notebook, name, options.repository, options.tag)
             texts[ROOT / "notebooks" / name] = nbformat.writes(notebook) + "\n"
         except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
             reason = type(error).__name__
-            sys.exit(f"error: {name} cannot be stamped ({reason}); restore it (git checkout), then publish again")
-    texts[ROOT / "README.md"] = with_badges(readme, [path.name for path in texts], options.repository, options.tag)
+            sys.exit(
+                f"error: {name} cannot be stamped ({reason}); restore it (git checkout), then "
+                f"publish again"
+            )
+    texts[ROOT / "README.md"] = with_badges(
+        readme, [path.name for path in texts], options.repository, options.tag
+    )
     for path, text in texts.items():
         try:
             files.write(path, text)
         except OSError as error:
             sys.exit(f"error: {files.cannot_write(path, error)}")
-    print(f"{len(texts) - 1} notebooks and the README are stamped {options.repository} {options.tag}. Now:")
-    print(f'git commit -am "Publish {options.tag}" && git tag {options.tag} && git push origin HEAD {options.tag}')
+    print(
+        f"{len(texts) - 1} notebooks and the README are stamped {options.repository} "
+        f"{options.tag}. Now:"
+    )
+    tag = options.tag
+    print(f'git commit -am "Publish {tag}" && git tag {tag} && git push origin HEAD {tag}')
 
 
 if __name__ == "__main__":

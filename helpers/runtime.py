@@ -15,9 +15,10 @@ import torch
 
 
 def quota(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")) -> float:
-    """How many processors' time this process may use by the quota of its container (Linux control groups, version 1 or 2);
-    infinite where there is none."""
-    names = [""]  # what a container sees as the root is its own group; elsewhere the group and those around it are named
+    """How many processors' time this process may use by the quota of its container (Linux control
+    groups, version 1 or 2); infinite where there is none."""
+    # A container sees its own group as the root; elsewhere it and those around it are named.
+    names = [""]
     with contextlib.suppress(OSError):
         for line in groups.read_text(encoding="utf-8").splitlines():
             number, controllers, name = line.split(":", 2)
@@ -38,43 +39,58 @@ def quota(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/c
 
 
 def processors() -> int:
-    """Processors that this process may use: those it may run on, or fewer where its container has a quota; at least one."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processors that this process may use: those it may run on, or fewer where its container has a
+    quota; at least one."""
+    allowed = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     return max(1, min(allowed, math.ceil(limit) if (limit := quota()) < math.inf else allowed))
 
 
 def follow_quota() -> None:
-    """Lets torch use no more threads than there are processors for them. torch starts one for each core of the host, and with
-    a quota of two cores sixty-four of them wait for one another. OMP_NUM_THREADS, where it is set, has the last word."""
+    """Lets torch use no more threads than there are processors for them. torch starts one for each
+    core of the host, and with a quota of two cores sixty-four of them wait for one another.
+    OMP_NUM_THREADS, where it is set, has the last word."""
     if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > processors():
         torch.set_num_threads(processors())
 
 
 def keep_memory() -> None:
-    """Tells glibc to keep freed memory for the next step instead of handing it to the kernel and asking again.
+    """Tells glibc to keep freed memory for the next step instead of handing it to the kernel and
+    asking again.
 
-    Page faults cost a quarter of a training step on a CPU otherwise. Does nothing where the C library is another.
+    Page faults cost a quarter of a training step on a CPU otherwise. Does nothing where the C
+    library is another.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL("libc.so.6").mallopt
         mallopt(-4, 0)  # M_MMAP_MAX: large blocks come from the heap too
-        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD in bytes: the heap shrinks only beyond 2 GiB of free space
+        mallopt(
+            -1, 2**31 - 1
+        )  # M_TRIM_THRESHOLD in bytes: the heap shrinks only beyond 2 GiB of free space
         mallopt(-2, 2**28)  # M_TOP_PAD in bytes: it grows by 256 MiB at a time
 
 
 @functools.cache
 def fastest_dtype(device: str = "cpu") -> torch.dtype:
-    """In what a model's matrices are best multiplied there: on a processor bfloat16 where it is faster than float32, measured
-    once; on a GPU bfloat16 from compute capability 8 on, float16 below (a T4); elsewhere float32."""
+    """In what a model's matrices are best multiplied there: on a processor bfloat16 where it is
+    faster than float32, measured once; on a GPU bfloat16 from compute capability 8 on, float16
+    below (a T4); elsewhere float32."""
     if device == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability()[0] >= 8 else torch.float16
     if device != "cpu":
         return torch.float32
-    return max((torch.float32, torch.bfloat16), key=lambda dtype: matmul_flops(512, 512, 512, dtype, seconds=0.02))
+    return max(
+        (torch.float32, torch.bfloat16),
+        key=lambda dtype: matmul_flops(512, 512, 512, dtype, seconds=0.02),
+    )
 
 
-def matmul_flops(rows: int, inner: int, columns: int, dtype: torch.dtype, seconds: float = 0.2) -> float:
-    """FLOP/s of this machine in (rows, inner) @ (inner, columns), measured for about ``seconds``."""
+def matmul_flops(
+    rows: int, inner: int, columns: int, dtype: torch.dtype, seconds: float = 0.2
+) -> float:
+    """FLOP/s of this machine in (rows, inner) @ (inner, columns), measured for about
+    ``seconds``."""
     a, b = torch.ones(rows, inner, dtype=dtype), torch.ones(inner, columns, dtype=dtype)
     for _ in range(3):
         a @ b
@@ -90,7 +106,9 @@ def machine() -> str:
     name = platform.processor()
     with contextlib.suppress(OSError):
         cpu = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        name = next(line.split(":")[1].strip() for line in cpu.splitlines() if line.startswith("model name"))
+        name = next(
+            line.split(":")[1].strip() for line in cpu.splitlines() if line.startswith("model name")
+        )
     memory = psutil.virtual_memory().total / 2**30
     return f"{name}, {torch.get_num_threads()} threads, {memory:.0f} GiB, torch {torch.__version__}"
 

@@ -1,4 +1,5 @@
-"""What the set-up cell of every notebook calls once it has found the course: on Colab and Kaggle what is missing is installed.
+"""What the set-up cell of every notebook calls once it has found the course: on Colab and Kaggle
+what is missing is installed.
 
 Only the standard library is used: nothing else may be loaded before pip has run.
 """
@@ -14,8 +15,14 @@ from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).parent.parent
-#: By these names, of environment variables or modules, a hosted notebook is known. The set-up cell asks for the same.
-HOSTS = {"google.colab": "Colab", "COLAB_RELEASE_TAG": "Colab", "KAGGLE_KERNEL_RUN_TYPE": "Kaggle", "KAGGLE_URL_BASE": "Kaggle"}
+#: By these names, of environment variables or modules, a hosted notebook is known. The set-up cell
+#: asks for the same.
+HOSTS = {
+    "google.colab": "Colab",
+    "COLAB_RELEASE_TAG": "Colab",
+    "KAGGLE_KERNEL_RUN_TYPE": "Kaggle",
+    "KAGGLE_URL_BASE": "Kaggle",
+}
 #: Compiled, and loaded before the first cell runs, or gigabytes: what a host has of these is kept.
 KEPT = ("torch", "torchvision", "torchaudio", "numpy", "pillow")
 #: A host has a notebook server and a kernel of its own, and nobody runs the tests there.
@@ -31,7 +38,9 @@ def stop(line: str) -> NoReturn:
 
 def host() -> str:
     """On whose machine this runs: "Colab", "Kaggle", or "" for the reader's own."""
-    return next((name for sign, name in HOSTS.items() if sign in os.environ or sign in sys.modules), "")
+    return next(
+        (name for sign, name in HOSTS.items() if sign in os.environ or sign in sys.modules), ""
+    )
 
 
 def requirements() -> Iterator[tuple[str, str]]:
@@ -61,43 +70,70 @@ def compared(found: str, wanted: str) -> int:
 
 
 def ready(tag: str = "") -> None:
-    """Makes the notebook ready to import the course. On a reader's own machine there is nothing to do; on Colab and Kaggle what
-    requirements.txt lists is installed where it is missing or too old, and one GPU of several is taken.
+    """Makes the notebook ready to import the course. On a reader's own machine there is nothing to
+    do; on Colab and Kaggle what requirements.txt lists is installed where it is missing or too old,
+    and one GPU of several is taken.
 
-    ``tag`` is the version that the notebook belongs to. Ends the cell with one line if the course that was fetched is another
-    one, if something cannot be installed, and if the session has to be restarted before the next cell.
+    ``tag`` is the version that the notebook belongs to. Ends the cell with one line if the course
+    that was fetched is another one, if something cannot be installed, and if the session has to be
+    restarted before the next cell.
     """
-    os.environ["COURSE_ROOT"] = str(ROOT)  # the cell finds it here when it is run again from another folder
+    os.environ["COURSE_ROOT"] = str(
+        ROOT
+    )  # the cell finds it here when it is run again from another folder
     if not host():
         return
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # before torch is loaded; several without a launcher, and trl refuses
+    os.environ.setdefault(
+        "CUDA_VISIBLE_DEVICES", "0"
+    )  # before torch is loaded; several without a launcher, and trl refuses
     there = _git_tag()
     if tag and there and tag != there:
-        stop(f"{ROOT} holds the course {there}, this notebook is of {tag}: rename that folder, then run this cell again")
+        stop(
+            f"{ROOT} holds the course {there}, this notebook is of {tag}: rename that folder, "
+            f"then run this cell again"
+        )
     install()
     if _restart:
         where = "Runtime, Restart session" if host() == "Colab" else "Run, Restart session"
-        stop(f"Installed. {', '.join(_restart)} had been loaded before: restart ({where}), then run this cell again.")
+        stop(
+            f"Installed. {', '.join(_restart)} had been loaded before: restart ({where}), then "
+            f"run this cell again."
+        )
     if host() == "Colab" and "COURSE_ARTIFACTS" not in os.environ:
-        print("What you make is lost with this session. To keep it in your Drive, run in a new cell now: setup.use_drive()")
+        print(
+            "What you make is lost with this session. To keep it in your Drive, run in a new "
+            "cell now: setup.use_drive()"
+        )
 
 
 def _git_tag() -> str:
     """The tag that the course beside the notebook was fetched at, "" if none is known."""
     command = ["git", "-C", str(ROOT), "describe", "--tags", "--exact-match"]
     try:
-        return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
+        return subprocess.run(
+            command, capture_output=True, encoding="utf-8", check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
 
 
 def install() -> None:
-    """Installs what is missing or too old, and nothing else. Ends the cell with one line if that cannot be done."""
-    found = {name: (version(name), wanted) for name, wanted in requirements() if name not in NOT_HOSTED}
-    needed = {name: wanted for name, (there, wanted) in found.items() if there is None or compared(there, wanted) < 0}
+    """Installs what is missing or too old, and nothing else. Ends the cell with one line if that
+    cannot be done."""
+    found = {
+        name: (version(name), wanted) for name, wanted in requirements() if name not in NOT_HOSTED
+    }
+    needed = {
+        name: wanted
+        for name, (there, wanted) in found.items()
+        if there is None or compared(there, wanted) < 0
+    }
     for name in KEPT:
         if name in needed:
-            stop(f"This image has {name} {version(name)}, the course needs {name}{needed[name]}: choose a newer image")
+            stop(
+                f"This image has {name} {version(name)}, the course needs "
+                f"{name}{needed[name]}: choose a newer image"
+            )
     for name, (there, wanted) in found.items():
         if there and compared(there, wanted) > 0:
             print(f"{name} {there} is newer than what the course was tested with ({wanted})")
@@ -110,9 +146,15 @@ def install() -> None:
     loaded = _loaded()
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "kept.txt"
-        kept.write_text("".join(f"{name}=={version(name)}\n" for name in KEPT if version(name)), encoding="utf-8")
+        kept.write_text(
+            "".join(f"{name}=={version(name)}\n" for name in KEPT if version(name)),
+            encoding="utf-8",
+        )
         wanted = [name + wanted for name, wanted in needed.items()]
-        _pip(["install", "--quiet", "--constraint", str(kept), *wanted], f"install {', '.join(needed)}")
+        _pip(
+            ["install", "--quiet", "--constraint", str(kept), *wanted],
+            f"install {', '.join(needed)}",
+        )
     importlib.invalidate_caches()
     _restart.extend(sorted(name for name, before in loaded.items() if version(name) != before))
 
@@ -120,28 +162,46 @@ def install() -> None:
 def _loaded() -> dict[str, str | None]:
     """The versions of the installed packages that this process has loaded."""
     owners = importlib.metadata.packages_distributions()
-    names = {owner for module in {name.partition(".")[0] for name in [*sys.modules]} for owner in owners.get(module, [])}
+    names = {
+        owner
+        for module in {name.partition(".")[0] for name in [*sys.modules]}
+        for owner in owners.get(module, [])
+    }
     return {name: version(name) for name in names}
 
 
 def _pip(words: list[str], what: str) -> None:
     """Runs pip beside this process; ends the cell with one line if it fails."""
     command = [sys.executable, "-m", "pip", *words, "--disable-pip-version-check"]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     if done.returncode:
         said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        last = next((line for line in reversed(said) if line.startswith("ERROR:")), said[-1] if said else "no word why")
+        last = next(
+            (line for line in reversed(said) if line.startswith("ERROR:")),
+            said[-1] if said else "no word why",
+        )
         network = "switch Internet on (Settings)" if host() == "Kaggle" else "check the network"
-        stop(f"pip could not {what} (exit status {done.returncode}; {last}): {network}, then run this cell again")
+        stop(
+            f"pip could not {what} (exit status {done.returncode}; {last}): {network}, then "
+            f"run this cell again"
+        )
 
 
 def use_drive(mount: str = "/content/drive") -> None:
-    """On Colab: keeps what the course makes in the reader's Drive, in the folder ``llm-course``. To be called before a cell
-    imports the rest of the course, and after each restart."""
+    """On Colab: keeps what the course makes in the reader's Drive, in the folder ``llm-course``. To
+    be called before a cell imports the rest of the course, and after each restart."""
     if host() != "Colab":
-        stop("setup.use_drive() is for Colab; elsewhere set COURSE_ARTIFACTS=FOLDER before Jupyter starts")
+        stop(
+            "setup.use_drive() is for Colab; elsewhere set COURSE_ARTIFACTS=FOLDER before "
+            "Jupyter starts"
+        )
     if "helpers.files" in sys.modules:
-        stop("Too late for this session: restart it, run the set-up cell, then setup.use_drive(), then the rest")
+        stop(
+            "Too late for this session: restart it, run the set-up cell, then "
+            "setup.use_drive(), then the rest"
+        )
     from google.colab import drive
 
     drive.mount(mount)

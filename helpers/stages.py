@@ -1,6 +1,8 @@
-"""Stages of the course: a model that one notebook finishes and another goes on with, kept in the folder of artifacts.
+"""Stages of the course: a model that one notebook finishes and another goes on with, kept in the
+folder of artifacts.
 
-No notebook needs another to have been run: a stage that is not there, not whole, or made from something else is trained anew.
+No notebook needs another to have been run: a stage that is not there, not whole, or made from
+something else is trained anew.
 """
 
 import copy
@@ -22,31 +24,60 @@ from helpers.lm import chat, models
 from helpers.training import finetune
 from helpers.world import instructions, news, tastes
 
-#: How the stages are made; ``seconds`` is about how long two cores take. Rates and passes of the first two were chosen on the
-#: validation part; those of ``instruct`` and ``manners`` with a look at the held-out questions: no untouched test.
+#: How the stages are made; ``seconds`` is about how long two cores take. Rates and passes of the
+#: first two were chosen on the validation part; those of ``instruct`` and ``manners`` with a look
+#: at the held-out questions: no untouched test.
 RECIPES = {
     "finetuned": {"examples": 3000, "learning_rate": 5e-4, "epochs": 3, "batch": 16, "seconds": 25},
-    "lora": {"examples": 3000, "learning_rate": 1e-3, "epochs": 4, "batch": 16, "r": 8, "seconds": 35},
-    "instruct": {"examples": 12288, "learning_rate": 3e-3, "epochs": 1, "batch": 16, "r": 16, "seconds": 100},
-    "manners": {"examples": 4096, "learning_rate": 3e-3, "epochs": 1, "batch": 16, "r": 16, "seconds": 30},
+    "lora": {
+        "examples": 3000,
+        "learning_rate": 1e-3,
+        "epochs": 4,
+        "batch": 16,
+        "r": 8,
+        "seconds": 35,
+    },
+    "instruct": {
+        "examples": 12288,
+        "learning_rate": 3e-3,
+        "epochs": 1,
+        "batch": 16,
+        "r": 16,
+        "seconds": 100,
+    },
+    "manners": {
+        "examples": 4096,
+        "learning_rate": 3e-3,
+        "epochs": 1,
+        "batch": 16,
+        "r": 16,
+        "seconds": 30,
+    },
 }
 
 
 def sft_settings(name: str) -> dict[str, object]:
     """What ``finetune.sft`` takes of a recipe."""
-    return {key: value for key, value in RECIPES[name].items() if key not in ("examples", "r", "seconds")}
+    return {
+        key: value
+        for key, value in RECIPES[name].items()
+        if key not in ("examples", "r", "seconds")
+    }
 
 
 def finetuned(
     base: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0, *, train: bool = True
 ) -> PreTrainedModel:
-    """The base, all of its parameters finetuned on the sentiment of company news. With ``train=False`` CourseError is raised
-    if no earlier run left it."""
+    """The base, all of its parameters finetuned on the sentiment of company news. With
+    ``train=False`` CourseError is raised if no earlier run left it."""
     return sft_stage("finetuned", base, tokenizer, news.sentiment, seed, may_train=train)
 
 
-def lora(base: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0, *, train: bool = True) -> PreTrainedModel:
-    """The base with a LoRA adapter finetuned on the sentiment of company news; ``train`` as above."""
+def lora(
+    base: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0, *, train: bool = True
+) -> PreTrainedModel:
+    """The base with a LoRA adapter finetuned on the sentiment of company news; ``train`` as
+    above."""
     return sft_stage("lora", base, tokenizer, news.sentiment, seed, may_train=train)
 
 
@@ -55,17 +86,21 @@ def instruct(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """The base with a LoRA adapter finetuned to follow instructions, and its tokenizer for chat."""
     chat_base, chat_tokenizer = chat.for_chat(base, tokenizer)
-    return sft_stage("instruct", chat_base, chat_tokenizer, instructions.demonstrations, seed), chat_tokenizer
+    return sft_stage(
+        "instruct", chat_base, chat_tokenizer, instructions.demonstrations, seed
+    ), chat_tokenizer
 
 
 def manners(
     base: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """The stage ``instruct``, merged, finetuned on answers in several manners and merged again: a model without adapters that
-    preferences can be asked about. With its tokenizer for chat."""
+    """The stage ``instruct``, merged, finetuned on answers in several manners and merged again: a
+    model without adapters that preferences can be asked about. With its tokenizer for chat."""
     tuned, chat_tokenizer = instruct(base, tokenizer, seed)
     merged = tuned.merge_and_unload()
-    return sft_stage("manners", merged, chat_tokenizer, tastes.in_manners, seed).merge_and_unload(), chat_tokenizer
+    return sft_stage(
+        "manners", merged, chat_tokenizer, tastes.in_manners, seed
+    ).merge_and_unload(), chat_tokenizer
 
 
 def sft_stage(
@@ -84,7 +119,9 @@ def sft_stage(
     given = draw(recipe["examples"], seed)
 
     def train() -> PreTrainedModel:
-        return finetune.sft(copy.deepcopy(base), tokenizer, given, lora=lora, seed=seed, **sft_settings(name)).model
+        return finetune.sft(
+            copy.deepcopy(base), tokenizer, given, lora=lora, seed=seed, **sft_settings(name)
+        ).model
 
     settings = recipe | {"seed": seed, "demonstrations": sha256(repr(given).encode()).hexdigest()}
     how = train if may_train else None
@@ -101,11 +138,13 @@ def load_or_train(
     settings: Mapping[str, object],
     folder: Path = ARTIFACTS,
 ) -> PreTrainedModel:
-    """The stage of this name, in evaluation mode: loaded if an earlier run left it, else made by ``train()`` and saved.
+    """The stage of this name, in evaluation mode: loaded if an earlier run left it, else made by
+    ``train()`` and saved.
 
-    ``base`` is the model that ``train`` starts from, ``settings`` what else it depends on: if either has changed the stage is
-    trained anew. ``seconds``, about how long that takes, is announced. Of a LoRA model only the adapter is kept, of any other
-    all weights, in float16. Raises CourseError if it would have to be trained and ``train`` is None.
+    ``base`` is the model that ``train`` starts from, ``settings`` what else it depends on: if
+    either has changed the stage is trained anew. ``seconds``, about how long that takes, is
+    announced. Of a LoRA model only the adapter is kept, of any other all weights, in float16.
+    Raises CourseError if it would have to be trained and ``train`` is None.
     """
     place, recipe = folder / name, {"base": fingerprint(base), "settings": dict(settings)}
     try:
@@ -122,21 +161,32 @@ def load_or_train(
     return model
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, place: Path, recipe: Mapping[str, object]) -> None:
-    """A finished stage into its folder, whole or not at all. transformers and peft can read ``place / "model"`` without the
-    course: the tokenizer is there too, and beside the adapter of a chat model its embeddings, since those of the chat tokens
-    are not the base's (``chat.for_chat``). Raises CourseError if anything but this stage is there."""
+def save(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    place: Path,
+    recipe: Mapping[str, object],
+) -> None:
+    """A finished stage into its folder, whole or not at all. transformers and peft can read ``place
+    / "model"`` without the course: the tokenizer is there too, and beside the adapter of a chat
+    model its embeddings, since those of the chat tokens are not the base's (``chat.for_chat``).
+    Raises CourseError if anything but this stage is there."""
     with files.replacing(place, f"stage {place.name!r}") as beside:
         if isinstance(model, PeftModel):
-            model.save_pretrained(beside / "model", save_embedding_layers=tokenizer.chat_template is not None)
+            model.save_pretrained(
+                beside / "model", save_embedding_layers=tokenizer.chat_template is not None
+            )
             tokenizer.save_pretrained(beside / "model")
         else:
-            models.save(model, tokenizer, beside / "model", f"Stage {place.name!r} of the course.\n")
+            models.save(
+                model, tokenizer, beside / "model", f"Stage {place.name!r} of the course.\n"
+            )
         (beside / "stage.json").write_text(json.dumps(recipe), encoding="utf-8")
 
 
 def load(place: Path, base: PreTrainedModel, recipe: Mapping[str, object]) -> PreTrainedModel:
-    """A finished stage. Raises CourseError if there is none, if it is damaged, or if it was made by another recipe."""
+    """A finished stage. Raises CourseError if there is none, if it is damaged, or if it was made by
+    another recipe."""
     if not place.exists():
         raise CourseError(f"stage {place.name!r} is not there yet")
     try:

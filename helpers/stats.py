@@ -28,8 +28,9 @@ class Rate:
 
     @classmethod
     def of_draws(cls, results: np.ndarray, seed: int = 0) -> "Rate":
-        """From a table (draws of the examples, prompts of each draw): the interval is a bootstrap of 2,000 samples that
-        draws rows, then prompts within each row, so that it covers both kinds of chance (Davison and Hinkley 1997, 3.8)."""
+        """From a table (draws of the examples, prompts of each draw): the interval is a bootstrap
+        of 2,000 samples that draws rows, then prompts within each row, so that it covers both kinds
+        of chance (Davison and Hinkley 1997, 3.8)."""
         rng, table = np.random.default_rng(seed), np.asarray(results, dtype=float)
         require_some(table.ravel(), "trials to take a rate of")
         draws, queries = table.shape
@@ -40,8 +41,9 @@ class Rate:
 
     @classmethod
     def of_groups(cls, results: Sequence[float], groups: Sequence[str], seed: int = 0) -> "Rate":
-        """From trials that come in groups, as questions about one country do: the interval is a bootstrap of 2,000 samples
-        that draws whole groups (Davison and Hinkley 1997, 3.8), by scipy. A trial may be half, of a tie."""
+        """From trials that come in groups, as questions about one country do: the interval is a
+        bootstrap of 2,000 samples that draws whole groups (Davison and Hinkley 1997, 3.8), by
+        scipy. A trial may be half, of a tie."""
         require_some(results, "trials to take a rate of")
         names, group = np.unique(groups, return_inverse=True)
         won, size = np.bincount(group, weights=results), np.bincount(group)

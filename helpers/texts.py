@@ -8,20 +8,26 @@ from helpers.errors import CourseError
 
 
 def own_texts(paths: Sequence[Path], most: int = 10**8) -> tuple[list[str], list[str]]:
-    """Training and validation texts of the reader's own UTF-8 files: of each file the last tenth is for validation.
+    """Training and validation texts of the reader's own UTF-8 files: of each file the last tenth is
+    for validation.
 
-    Of long files only the beginnings of both parts are read: ``most`` bytes in all for training, a megabyte each for
-    validation. Raises CourseError, naming the file, for one that is missing, empty, binary or not UTF-8, or too short to
-    divide.
+    Of long files only the beginnings of both parts are read: ``most`` bytes in all for training, a
+    megabyte each for validation. Raises CourseError, naming the file, for one that is missing,
+    empty, binary or not UTF-8, or too short to divide.
     """
     sizes = [bytes_in(Path(path)) for path in paths]
     training, validation = [], []
     for path, size in zip(paths, sizes, strict=True):
         cut, share = size * 9 // 10, math.ceil(most * size / max(1, sum(sizes)))
-        parts = [_read(Path(path), 0, min(cut, share)), _read(Path(path), cut, min(size, cut + 10**6))]
+        parts = [
+            _read(Path(path), 0, min(cut, share)),
+            _read(Path(path), cut, min(size, cut + 10**6)),
+        ]
         length = sum(len(part.strip()) for part in parts)
         if length < 1000:
-            raise CourseError(f"{path}: {'too short' if length else 'empty'}; give at least 1,000 characters")
+            raise CourseError(
+                f"{path}: {'too short' if length else 'empty'}; give at least 1,000 characters"
+            )
         for texts, part in zip((training, validation), parts, strict=True):
             texts.append(part)
     return training, validation
@@ -34,7 +40,9 @@ def bytes_in(path: Path) -> int:
             raise CourseError(f"{path}: not a file; give plain text")
         return path.stat().st_size
     except (OSError, ValueError) as error:
-        raise CourseError(f"{path}: cannot be read ({getattr(error, 'strerror', error)}); check its name") from None
+        raise CourseError(
+            f"{path}: cannot be read ({getattr(error, 'strerror', error)}); check its name"
+        ) from None
 
 
 def _read(path: Path, begin: int, end: int) -> str:
@@ -52,7 +60,9 @@ def _read(path: Path, begin: int, end: int) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise CourseError(f"{path}: not UTF-8 text; save it as UTF-8, and give no binary files") from None
+        raise CourseError(
+            f"{path}: not UTF-8 text; save it as UTF-8, and give no binary files"
+        ) from None
     if "\0" in text:
         raise CourseError(f"{path}: a binary file; give plain text")
     return text

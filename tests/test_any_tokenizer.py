@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from helpers import lm
 from helpers.data import Prompt, Reply
 from helpers.feedback import labels
-from helpers.lm import ask, chat
+from helpers.lm import ask, chat, encoding
 from helpers.training import alignment, finetune, packing
 
 TEXTS = ["Paris is the capital of France.", "Rome is the capital of Italy.", "A: red B: blue", "one -> two", "12 + 7 = 19"] * 40
@@ -126,7 +126,7 @@ def test_scores_are_those_of_a_plain_loop(pair):
         start, whole = tokenizer(text)["input_ids"], tokenizer(text + rest)["input_ids"]
         begin, added = common(start, whole), 0
         if not begin:
-            whole, begin, added = [ask.first_id(tokenizer), *whole], 1, 1
+            whole, begin, added = [encoding.first_id(tokenizer), *whole], 1, 1
         assert score.logprob == pytest.approx(by_hand(model, whole, begin), abs=1e-4), (text, rest, added)
         assert ask.score(model, tokenizer, [(text, rest)])[0].logprob == pytest.approx(score.logprob, abs=1e-4)
 
@@ -135,12 +135,12 @@ def test_a_text_from_its_very_beginning_is_scored_behind_what_begins_texts(pair)
     model, tokenizer = pair
     (score,) = ask.score(model, tokenizer, [("", "Paris is")])
     ids = tokenizer("Paris is", add_special_tokens=False)["input_ids"]
-    assert score.logprob == pytest.approx(by_hand(model, [ask.first_id(tokenizer), *ids], 1), abs=1e-4)
+    assert score.logprob == pytest.approx(by_hand(model, [encoding.first_id(tokenizer), *ids], 1), abs=1e-4)
 
 
 def test_some_token_spans_the_border_where_tokens_do():
     tokenizer = TOYS["tokens over spaces"]()
-    parted = [len(tail) for tail in ask.encode_pairs(tokenizer, PAIRS)[1]]
+    parted = [len(tail) for tail in encoding.encode_pairs(tokenizer, PAIRS)[1]]
     alone = [len(tokenizer(rest)["input_ids"]) if rest else 0 for _, rest in PAIRS]
     assert parted != alone
 
@@ -152,9 +152,9 @@ def test_an_end_of_text_is_a_token_behind_the_continuation_and_text_elsewhere(pa
     whole = [*tokenizer("one -> two")["input_ids"], tokenizer.eos_token_id]
     begin = common(tokenizer("one ->")["input_ids"], whole)
     if not begin:
-        whole, begin = [ask.first_id(tokenizer), *whole], 1
+        whole, begin = [encoding.first_id(tokenizer), *whole], 1
     assert score.logprob == pytest.approx(by_hand(model, whole, begin), abs=1e-4)
-    assert tokenizer.eos_token_id not in ask.encode(tokenizer, [f"one {end} two"])[0][1:]
+    assert tokenizer.eos_token_id not in encoding.encode(tokenizer, [f"one {end} two"])[0][1:]
 
 
 CHOICES = [
@@ -174,7 +174,7 @@ def test_choices_are_those_of_a_plain_loop(pair):
             wholes = [tokenizer(prompt.text + choice)["input_ids"] for choice in prompt.choices]
             begin = min(common(start, whole) for whole in wholes)
             if not begin:
-                wholes, begin = [[ask.first_id(tokenizer), *whole] for whole in wholes], 1
+                wholes, begin = [[encoding.first_id(tokenizer), *whole] for whole in wholes], 1
             scores = [by_hand(model, whole, begin) for whole in wholes]
             expected.append(prompt.choices[max(range(3), key=scores.__getitem__)] == prompt.answer)
         assert ask.choose(model, tokenizer, asked) == expected
@@ -280,7 +280,7 @@ def test_bits_per_byte_are_those_of_a_plain_loop(pair):
     texts = TEXTS[:3]
     nats = 0.0
     for text in texts:
-        ids = [ask.first_id(tokenizer), *tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        ids = [encoding.first_id(tokenizer), *tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
         nats -= by_hand(model, ids, 1)
     expected = nats / math.log(2) / sum(len(text.encode()) for text in texts)
     rows = [packing.bits_per_byte(model, tokenizer, [text]) * len(text.encode()) for text in texts]

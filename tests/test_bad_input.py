@@ -14,7 +14,7 @@ from helpers.data import Prompt, Reply
 from helpers.errors import CourseError
 from helpers.feedback import labels, preferences
 from helpers.feedback.labels import Label
-from helpers.lm import ask, chat, models
+from helpers.lm import ask, chat, encoding, models
 from helpers.lm.ngram import NGram
 from helpers.stats import Rate
 from helpers.training import alignment, finetune, packing, pretraining
@@ -281,7 +281,7 @@ def test_several_samples_of_each_text_come_in_order(small):
 
 @pytest.mark.parametrize("text", ["<|pad|>Q: What? A:", "a <|endoftext|>, b", "<|end|><|user|>"])
 def test_a_text_that_looks_like_a_control_token_stays_text(small, text):
-    (ids,) = ask.encode(small[1], [text])
+    (ids,) = encoding.encode(small[1], [text])
     assert small[1].decode(ids) == small[1].bos_token + text and not set(ids[1:]) & set(small[1].all_special_ids)
     alone, *_ = ask.generate(*small, [text, "A much longer text that pads the other one."], max_new_tokens=8)
     written = small[0].generate(small[1]([text], split_special_tokens=True, return_tensors="pt")["input_ids"], max_new_tokens=8)

@@ -1,4 +1,5 @@
-"""A widget to label pairs with clicks or keys; every label is in the file before the next pair is shown."""
+"""A widget to label pairs with clicks or keys; every label is in the file before the next pair is
+shown."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +16,12 @@ HERE = Path(__file__).parent
 
 
 class Labelling(anywidget.AnyWidget):
-    """Pair after pair: arrow keys or clicks say which reply is better, backspace takes the last label back.
+    """Pair after pair: arrow keys or clicks say which reply is better, backspace takes the last
+    label back.
 
-    Labels go to ``file``, one line each, under the name ``annotator``. What this annotator has labelled there already, in an
-    earlier session or before the kernel was restarted, is not asked again. Raises CourseError if the file cannot be read.
+    Labels go to ``file``, one line each, under the name ``annotator``. What this annotator has
+    labelled there already, in an earlier session or before the kernel was restarted, is not asked
+    again. Raises CourseError if the file cannot be read.
     """
 
     _esm = HERE / "labelling.js"
@@ -35,7 +38,8 @@ class Labelling(anywidget.AnyWidget):
         self.file, self.asked = file, labels.with_choices(pairs, [UNDONE] * len(pairs), annotator)
         found, complaints = labels.read(file)
         known = {label.pair for label in found if label.annotator == annotator}
-        # What is labelled stands in front, so that ``done`` counts the labels and is the place of the next pair.
+        # What is labelled stands in front, so that ``done`` counts the labels and is the place of
+        # the next pair.
         self.asked.sort(key=lambda label: label.pair not in known)
         self.total, self.done = len(self.asked), sum(label.pair in known for label in self.asked)
         self.message = "; ".join(complaints) or f"labels are saved in {file.name}"
@@ -43,20 +47,25 @@ class Labelling(anywidget.AnyWidget):
         self._show()
 
     def click(self, choice: str) -> None:
-        """Labels the pair that is shown "left", "right" or "tie", or with "undo" takes back the label before it."""
+        """Labels the pair that is shown "left", "right" or "tie", or with "undo" takes back the
+        label before it."""
         step = -1 if choice == "undo" else 0
         if choice not in (*CHOICES, "undo") or not 0 <= self.done + step < self.total:
             return
         asked = self.asked[self.done + step]
         given = UNDONE if choice == "undo" else choice
         try:
-            labels.append(self.file, Label(asked.prompt, asked.left, asked.right, given, asked.annotator))
+            labels.append(
+                self.file, Label(asked.prompt, asked.left, asked.right, given, asked.annotator)
+            )
         except CourseError as error:
             self.message = str(error)
             return
         with self.hold_sync():
             self.done += step or 1
-            self.message = f"{'taken back' if choice == 'undo' else choice}: saved in {self.file.name}"
+            self.message = (
+                f"{'taken back' if choice == 'undo' else choice}: saved in {self.file.name}"
+            )
             self._show()
 
     def _heard(self, content: dict) -> None:

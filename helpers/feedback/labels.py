@@ -1,7 +1,8 @@
-"""Labels of human or simulated annotators in a JSONL file: one line for each click, in trl's preference format.
+"""Labels of human or simulated annotators in a JSONL file: one line for each click, in trl's
+preference format.
 
-The file is only ever appended to. A click that is taken back is one line more; of several lines of an annotator about the same
-pair the last one counts.
+The file is only ever appended to. A click that is taken back is one line more; of several lines of
+an annotator about the same pair the last one counts.
 """
 
 import json
@@ -36,9 +37,15 @@ class Label:
         return sha256("\0".join((self.prompt, self.left, self.right)).encode()).hexdigest()[:16]
 
     def line(self) -> str:
-        """As a line of the file. ``chosen`` and ``rejected`` of a tie are left and right, and say nothing."""
-        chosen, rejected = (self.right, self.left) if self.choice == "right" else (self.left, self.right)
-        return json.dumps(preference(self.prompt, chosen, rejected) | {"label": self.choice, "annotator": self.annotator})
+        """As a line of the file. ``chosen`` and ``rejected`` of a tie are left and right, and say
+        nothing."""
+        chosen, rejected = (
+            (self.right, self.left) if self.choice == "right" else (self.left, self.right)
+        )
+        return json.dumps(
+            preference(self.prompt, chosen, rejected)
+            | {"label": self.choice, "annotator": self.annotator}
+        )
 
 
 def preference(prompt: str, chosen: str, rejected: str) -> dict[str, list[dict[str, str]]]:
@@ -63,14 +70,21 @@ def preferences(given: Iterable[Label]) -> list[dict]:
     return [json.loads(label.line()) for label in given if label.choice in ("left", "right")]
 
 
-def give(file: Path, pairs: Sequence[Pair], choices: Sequence[str], annotator: str = "reader") -> int:
-    """Writes choices about the first pairs, one each and in their order, as the widget does with clicks; gives how many are new
-    to the file. Raises CourseError, before anything is written, for what is no choice and for more of them than pairs."""
+def give(
+    file: Path, pairs: Sequence[Pair], choices: Sequence[str], annotator: str = "reader"
+) -> int:
+    """Writes choices about the first pairs, one each and in their order, as the widget does with
+    clicks; gives how many are new to the file. Raises CourseError, before anything is written, for
+    what is no choice and for more of them than pairs."""
     if len(choices) > len(pairs):
-        raise CourseError(f"{len(choices)} answers to {len(pairs)} pairs; give at most one for each")
+        raise CourseError(
+            f"{len(choices)} answers to {len(pairs)} pairs; give at most one for each"
+        )
     for number, choice in enumerate(choices, start=1):
         if choice not in CHOICES:
-            raise CourseError(f"answer {number} is {choice!r}; the answers are {', '.join(CHOICES)}")
+            raise CourseError(
+                f"answer {number} is {choice!r}; the answers are {', '.join(CHOICES)}"
+            )
     known = {label.pair: label.choice for label in read(file)[0] if label.annotator == annotator}
     given = with_choices(pairs[: len(choices)], choices, annotator)
     new = [label for label in given if known.get(label.pair) != label.choice]
@@ -93,7 +107,9 @@ def append(file: Path, label: Label) -> None:
             out.flush()
             os.fsync(out.fileno())
     except OSError as error:
-        raise CourseError(f"{file}: the label was not saved ({error}); free some disk space and click again") from None
+        raise CourseError(
+            f"{file}: the label was not saved ({error}); free some disk space and click again"
+        ) from None
 
 
 def _ends_its_line(file) -> bool:
@@ -102,9 +118,10 @@ def _ends_its_line(file) -> bool:
 
 
 def read(*files: Path) -> tuple[list[Label], list[str]]:
-    """The labels that count, in the order of their pairs' first labels, and a complaint about each line that is skipped, with
-    its number. Several files are put behind one another; annotators of the same name in two of them are two people. A file
-    that is not there yet holds nothing. Raises CourseError if one cannot be read."""
+    """The labels that count, in the order of their pairs' first labels, and a complaint about each
+    line that is skipped, with its number. Several files are put behind one another; annotators of
+    the same name in two of them are two people. A file that is not there yet holds nothing. Raises
+    CourseError if one cannot be read."""
     found: list[Label] = []
     complaints: list[str] = []
     for file in files:
@@ -121,14 +138,18 @@ def _read(file: Path) -> tuple[list[Label], list[str]]:
     except FileNotFoundError:
         return [], []
     except OSError as error:
-        raise CourseError(f"{file}: cannot be read ({error}); name another file, or move this one away") from None
+        raise CourseError(
+            f"{file}: cannot be read ({error}); name another file, or move this one away"
+        ) from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             label = _parsed(line)
         except (ValueError, KeyError, TypeError, IndexError) as error:
-            complaints.append(f"{file.name}, line {number}: not a label ({type(error).__name__}), skipped")
+            complaints.append(
+                f"{file.name}, line {number}: not a label ({type(error).__name__}), skipped"
+            )
             continue
         counted[label.annotator, label.pair] = label
     return [label for label in counted.values() if label.choice != UNDONE], complaints
@@ -136,16 +157,21 @@ def _read(file: Path) -> tuple[list[Label], list[str]]:
 
 def _parsed(line: bytes) -> Label:
     row = json.loads(line)
-    prompt, chosen, rejected = (row[name][0]["content"] for name in ("prompt", "chosen", "rejected"))
+    prompt, chosen, rejected = (
+        row[name][0]["content"] for name in ("prompt", "chosen", "rejected")
+    )
     choice, annotator = row["label"], row["annotator"]
-    if choice not in (*CHOICES, UNDONE) or not all(isinstance(t, str) for t in (prompt, chosen, rejected, annotator)):
+    if choice not in (*CHOICES, UNDONE) or not all(
+        isinstance(t, str) for t in (prompt, chosen, rejected, annotator)
+    ):
         raise ValueError(choice)
     left, right = (rejected, chosen) if choice == "right" else (chosen, rejected)
     return Label(prompt, left, right, choice, annotator)
 
 
 def agreement(first: Iterable[Label], second: Iterable[Label]) -> Rate:
-    """How often two annotators said the same about the same pairs. Raises CourseError if they share no pair."""
+    """How often two annotators said the same about the same pairs. Raises CourseError if they share
+    no pair."""
     others = {label.pair: label.choice for label in second}
     same = [label.choice == others[label.pair] for label in first if label.pair in others]
     if not same:

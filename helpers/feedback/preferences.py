@@ -1,4 +1,5 @@
-"""Preferences: pairs of replies that a model has drawn, and simulated annotators of a taste, who err."""
+"""Preferences: pairs of replies that a model has drawn, and simulated annotators of a taste, who
+err."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -15,7 +16,10 @@ from helpers.world.tastes import Taste
 
 
 def sampled_replies(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Instruction], seed: int = 0
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    asked: Sequence[Instruction],
+    seed: int = 0,
 ) -> list[Reply]:
     """A reply to each question, drawn by the model's own chances at ``TEMPERATURE``."""
     torch.manual_seed(seed)
@@ -24,18 +28,33 @@ def sampled_replies(
 
 
 def pairs(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Instruction], seed: int = 0, replies: int = 2
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    asked: Sequence[Instruction],
+    seed: int = 0,
+    replies: int = 2,
 ) -> list[Pair]:
-    """Every pair of two different ones among the model's ``replies`` to each question, in an order of chance."""
-    said = sampled_replies(model, tokenizer, [question for question in asked for _ in range(replies)], seed)
+    """Every pair of two different ones among the model's ``replies`` to each question, in an order
+    of chance."""
+    said = sampled_replies(
+        model, tokenizer, [question for question in asked for _ in range(replies)], seed
+    )
     groups = [said[begin : begin + replies] for begin in range(0, len(said), replies)]
-    found = [Pair(q, a, b) for q, group in zip(asked, groups, strict=True) for a, b in combinations(group, 2) if a != b]
+    found = [
+        Pair(q, a, b)
+        for q, group in zip(asked, groups, strict=True)
+        for a, b in combinations(group, 2)
+        if a != b
+    ]
     Random(f"pairs {seed}").shuffle(found)
     return found
 
 
-def annotate(given: Sequence[Pair], taste: Taste, seed: int = 0, *, disagreement: float = 0.15) -> list[str]:
-    """Which reply simulated annotators of this taste prefer: "left", "right", or "tie" where the taste knows no difference.
+def annotate(
+    given: Sequence[Pair], taste: Taste, seed: int = 0, *, disagreement: float = 0.15
+) -> list[str]:
+    """Which reply simulated annotators of this taste prefer: "left", "right", or "tie" where the
+    taste knows no difference.
 
     In a share ``disagreement`` of the pairs that do differ they say the opposite.
     """
@@ -47,13 +66,20 @@ def annotate(given: Sequence[Pair], taste: Taste, seed: int = 0, *, disagreement
     return found
 
 
-def win_rate(asked: Sequence[Instruction], ours: Sequence[Reply], theirs: Sequence[Reply], taste: Taste, seed: int = 0) -> Rate:
-    """How often the gold judge prefers our reply to theirs, a tie as half; which of them stands on the left is drawn. The
-    interval is one over countries."""
+def win_rate(
+    asked: Sequence[Instruction],
+    ours: Sequence[Reply],
+    theirs: Sequence[Reply],
+    taste: Taste,
+    seed: int = 0,
+) -> Rate:
+    """How often the gold judge prefers our reply to theirs, a tie as half; which of them stands on
+    the left is drawn. The interval is one over countries."""
     rng = Random(f"sides {seed}")
     on_the_right = [rng.random() < 0.5 for _ in asked]
     shown = [
-        Pair(q, b, a) if right else Pair(q, a, b) for q, a, b, right in zip(asked, ours, theirs, on_the_right, strict=True)
+        Pair(q, b, a) if right else Pair(q, a, b)
+        for q, a, b, right in zip(asked, ours, theirs, on_the_right, strict=True)
     ]
     said = annotate(shown, taste, disagreement=0)
     won = [(choice == "right") == right for choice, right in zip(said, on_the_right, strict=True)]

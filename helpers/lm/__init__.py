@@ -2,11 +2,12 @@
 
 From bottom to top:
 
-    ask     by the likelihood of a continuation, or by what it writes
-    chat    the chat template, and replies
-    cost    parameters, FLOPs and memory by formula
-    ngram   n-gram baselines
-    models  sizes, loading, saving
+    encoding  texts as token ids, for any tokenizer, and batches of them
+    ask       by the likelihood of a continuation, or by what it writes
+    chat      the chat template, and replies
+    cost      parameters, FLOPs and memory by formula
+    ngram     n-gram baselines
+    models    sizes, loading, saving
 """
 
 from helpers.lm.models import load

@@ -8,128 +8,34 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from helpers.data import Prompt
 from helpers.errors import CourseError, require_number, require_some
+from helpers.lm import encoding
 from helpers.stats import Rate
 
 
 @dataclass(frozen=True)
 class Score:
-    """``logprob``: natural log of the probability of the whole continuation. ``greedy``: whether each of its tokens is
-    the most probable one after those before it, which is when greedy generation writes exactly this."""
+    """``logprob``: natural log of the probability of the whole continuation. ``greedy``: whether
+    each of its tokens is the most probable one after those before it, which is when greedy
+    generation writes exactly this."""
 
     logprob: float
     greedy: bool
 
 
-#: A text, or the token ids of one that holds control tokens, begin-of-text included (``chat.turn_ids``).
-Text = str | Sequence[int]
-
-
-def begin_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """What the tokenizer puts in front of a text by itself: begin-of-text, or nothing (SmolLM2, Qwen)."""
-    alone, whole = tokenizer("a", add_special_tokens=False)["input_ids"], tokenizer("a")["input_ids"]
-    return whole[: next(i for i in range(len(whole)) if whole[i : i + len(alone)] == alone)]
-
-
-def first_id(tokenizer: PreTrainedTokenizerFast) -> int:
-    """The token that a text is predicted from where nothing stands before it: begin-of-text, else end-of-text."""
-    return tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-
-
-def pad_id(tokenizer: PreTrainedTokenizerFast) -> int:
-    """The token that rows are filled up with. Which it is does not matter: masks come from lengths, not from ids."""
-    return next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
-
-
-def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[Text]) -> list[list[int]]:
-    """Token ids of each text, in front of it what the tokenizer puts there, and at least one token. In a text "<|end|>" is
-    seven characters and no control token. Raises CourseError for one text where several are expected: it would be taken for as
-    many texts as it has letters."""
-    if isinstance(texts, str):
-        raise CourseError(f"{texts[:40]!r} is one text; give a list of texts: [text]")
-    plain = [text if isinstance(text, str) else "" for text in texts]
-    options = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
-    ids, begin = tokenizer(plain, **options)["input_ids"] if plain else [], begin_ids(tokenizer)
-    rows = [[*begin, *row] if isinstance(text, str) else list(text) for text, row in zip(texts, ids, strict=True)]
-    return [row or [first_id(tokenizer)] for row in rows]
-
-
-def encode_pairs(
-    tokenizer: PreTrainedTokenizerFast, pairs: Sequence[tuple[Text, str]]
-) -> tuple[list[list[int]], list[list[int]]]:
-    """Token ids of each text with its continuation, and those of the continuation at the end of them. Where the last token of
-    the text would be another one with the continuation behind it, it counts as the continuation's: the two part behind the
-    last token that they have in common. At the end of a continuation, and only there, the tokenizer's ``eos_token`` is the
-    token that ends a text or a turn."""
-    wholes, common = _encode_pairs(tokenizer, pairs)
-    parted = [_parted(tokenizer, [whole], shared) for whole, shared in zip(wholes, common, strict=True)]
-    return [whole for (whole,), _ in parted], [whole[begin:] for (whole,), begin in parted]
-
-
-def _encode_pairs(tokenizer, pairs) -> tuple[list[list[int]], list[int]]:
-    """Token ids of each text with its continuation, and how many of them the text alone has too."""
-    different = list(dict.fromkeys(["", *(text for text, _ in pairs if isinstance(text, str))]))
-    starts = dict(zip(different, encode(tokenizer, different), strict=True))
-    rests = [rest.removesuffix(tokenizer.eos_token or "") for _, rest in pairs]
-    joined = [text + rest if isinstance(text, str) else rest for (text, _), rest in zip(pairs, rests, strict=True)]
-    begin, wholes, common = len(begin_ids(tokenizer)), [], []
-    for (text, given), rest, whole in zip(pairs, rests, encode(tokenizer, joined), strict=True):
-        start = starts[text] if isinstance(text, str) else list(text)
-        if not isinstance(text, str) or (not text and not begin):
-            whole = start + (whole[begin:] if rest else [])
-        shorter = min(len(start), len(whole))
-        common.append(next((i for i in range(shorter) if start[i] != whole[i]), shorter))
-        wholes.append(whole if rest == given else [*whole, tokenizer.eos_token_id])
-    return wholes, common
-
-
-def _parted(tokenizer, wholes: list[list[int]], common: int) -> tuple[list[list[int]], int]:
-    """The rows, and where what is asked begins in them: behind a first token at least, from which the others are predicted."""
-    return (wholes, common) if common else ([[first_id(tokenizer), *whole] for whole in wholes], 1)
-
-
-def check_length(model: PreTrainedModel, rows: Sequence[Sequence[int]], new: int = 0) -> None:
-    """Raises CourseError, with the count, for token ids that with ``new`` more are longer than the model's context."""
-    limit = getattr(model.config, "max_position_embeddings", None)
-    too_long = [len(row) for row in rows if limit and len(row) + new > limit]
-    if too_long:
-        more = f" and {new} new ones" if new else ""
-        raise CourseError(
-            f"{len(too_long)} of {len(rows)} texts are too long (up to {max(too_long):,} tokens{more}; the model takes "
-            f"{limit:,} in all); shorten them"
-        )
-
-
-def _batches(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, rows: Sequence[Sequence[int]], size: int):
-    """Rows of token ids in batches of similar length: (their places in ``rows``, model inputs padded on the left)."""
-    require_number("batch", size, 1)
-    check_length(model, rows)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    for begin in range(0, len(order), size):
-        chosen = order[begin : begin + size]
-        ids, mask = padded([rows[i] for i in chosen], pad_id(tokenizer), "left")
-        places = (mask.cumsum(1) - 1).clamp(min=0)
-        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": places}
-        yield chosen, {name: tensor.to(model.device) for name, tensor in inputs.items()} | {"use_cache": False}
-
-
-def padded(rows: Sequence[Sequence[int]], pad: int, side: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of token ids as one tensor, filled up with ``pad`` on the left or right, and its attention mask; both of shape
-    (rows, longest). The mask comes from the lengths: a text may hold the pad token."""
-    ids = [torch.tensor(row, dtype=torch.long) for row in rows]
-    ones = [torch.ones_like(row) for row in ids]
-    pad_sequence = torch.nn.utils.rnn.pad_sequence
-    return pad_sequence(ids, True, pad, padding_side=side), pad_sequence(ones, True, 0, padding_side=side)
-
-
 @torch.inference_mode()
 def next_token_logprobs(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[Text], batch: int = 32
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[encoding.Text],
+    batch: int = 32,
 ) -> torch.Tensor:
-    """Log-probabilities of the token after each text, of shape (texts, vocabulary of the model). CourseError for no text, or
-    one that is longer than the model's context."""
+    """Log-probabilities of the token after each text, of shape (texts, vocabulary of the model).
+    CourseError for no text, or one that is longer than the model's context."""
     require_some(texts, "texts")
     rows: list[torch.Tensor | None] = [None] * len(texts)
-    for chosen, inputs in _batches(model, tokenizer, encode(tokenizer, texts), batch):
+    for chosen, inputs in encoding.batches(
+        model, tokenizer, encoding.encode(tokenizer, texts), batch
+    ):
         logprobs = model(**inputs, logits_to_keep=1).logits[:, -1].float().log_softmax(-1).cpu()
         for place, row in zip(chosen, logprobs, strict=True):
             rows[place] = row
@@ -139,28 +45,33 @@ def next_token_logprobs(
 def score(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    pairs: Sequence[tuple[Text, str]],
+    pairs: Sequence[tuple[encoding.Text, str]],
     batch: int = 32,
     temperature: float = 1.0,
 ) -> list[Score]:
-    """Scores of (text, continuation) pairs, in their order. An empty continuation scores 0. Where a token spans the border of
-    the two, the whole token is scored (``encode_pairs``). CourseError for no pair, or one longer than the model's context."""
+    """Scores of (text, continuation) pairs, in their order. An empty continuation scores 0. Where a
+    token spans the border of the two, the whole token is scored (``encoding.encode_pairs``).
+    CourseError for no pair, or one longer than the model's context."""
     require_some(pairs, "pairs of a text and a continuation")
-    wholes, tails = encode_pairs(tokenizer, pairs)
+    wholes, tails = encoding.encode_pairs(tokenizer, pairs)
     return _score_ends(model, tokenizer, wholes, [len(tail) for tail in tails], batch, temperature)
 
 
 @torch.inference_mode()
-def _score_ends(model, tokenizer, rows, lengths, batch: int = 32, temperature: float = 1.0) -> list[Score]:
+def _score_ends(
+    model, tokenizer, rows, lengths, batch: int = 32, temperature: float = 1.0
+) -> list[Score]:
     """Scores of the last tokens of each row of token ids, as many as ``lengths`` says."""
     scores: list[Score | None] = [None] * len(rows)
-    for chosen, inputs in _batches(model, tokenizer, rows, batch):
+    for chosen, inputs in encoding.batches(model, tokenizer, rows, batch):
         keep = max(lengths[i] for i in chosen)
         if not keep:  # nothing is asked
             scores = [Score(0.0, True) if i in chosen else s for i, s in enumerate(scores)]
             continue
         logits = model(**inputs, logits_to_keep=keep + 1).logits
-        logprobs = (logits[:, :-1].float() / temperature).log_softmax(-1)  # (batch, keep, vocabulary)
+        logprobs = (logits[:, :-1].float() / temperature).log_softmax(
+            -1
+        )  # (batch, keep, vocabulary)
         targets = inputs["input_ids"][:, -keep:]
         right = logprobs.gather(-1, targets[..., None])[..., 0]
         first = logprobs.argmax(-1) == targets
@@ -170,93 +81,136 @@ def _score_ends(model, tokenizer, rows, lengths, batch: int = 32, temperature: f
     return scores
 
 
-def choose(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[Prompt]) -> list[bool]:
-    """For each prompt, whether its answer is the most probable of its choices. (Of the whole choice: a longer one, all else
-    being equal, is less probable.) CourseError for no prompt, or one without choices.
+def choose(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[Prompt]
+) -> list[bool]:
+    """For each prompt, whether its answer is the most probable of its choices. (Of the whole
+    choice: a longer one, all else being equal, is less probable.) CourseError for no prompt, or one
+    without choices.
 
-    All choices of a prompt are scored from the last token that they have in common with it. A choice that is a single token
-    costs nothing beyond the text; others are read one by one.
+    All choices of a prompt are scored from the last token that they have in common with it. A
+    choice that is a single token costs nothing beyond the text; others are read one by one.
     """
     require_some(prompts, "prompts")
     for prompt in prompts:
         require_some(prompt.choices, f"choices for {prompt.text[-40:]!r}")
-    given, common = _encode_pairs(tokenizer, [(p.text, choice) for p in prompts for choice in p.choices])
+    given, common = encoding.common_beginnings(
+        tokenizer, [(p.text, choice) for p in prompts for choice in p.choices]
+    )
     wholes, lengths = [], []
     for prompt in prompts:
         group = range(len(wholes), len(wholes) + len(prompt.choices))
-        rows, begin = _parted(tokenizer, [given[i] for i in group], min(common[i] for i in group))
+        rows, begin = encoding.parted(
+            tokenizer, [given[i] for i in group], min(common[i] for i in group)
+        )
         wholes += rows
         lengths += [len(row) - begin for row in rows]
     if set(lengths) == {1}:
         firsts = [sum(len(p.choices) for p in prompts[:n]) for n in range(len(prompts))]
         table = next_token_logprobs(model, tokenizer, [wholes[i][:-1] for i in firsts])
-        scores = [table[n, wholes[i + k][-1]].item() for n, i in enumerate(firsts) for k in range(len(prompts[n].choices))]
+        scores = [
+            table[n, wholes[i + k][-1]].item()
+            for n, i in enumerate(firsts)
+            for k in range(len(prompts[n].choices))
+        ]
     else:
         scores = [s.logprob for s in _score_ends(model, tokenizer, wholes, lengths)]
     remaining = iter(scores)
     return [max(p.choices, key=lambda choice: next(remaining)) == p.answer for p in prompts]
 
 
-def exact(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[Prompt]) -> list[bool]:
-    """For each prompt, whether greedy generation writes exactly its answer. CourseError for no prompt."""
+def exact(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[Prompt]
+) -> list[bool]:
+    """For each prompt, whether greedy generation writes exactly its answer. CourseError for no
+    prompt."""
     require_some(prompts, "prompts")
     return [s.greedy for s in score(model, tokenizer, [(p.text, p.answer) for p in prompts])]
 
 
-def logprobs(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[float]:
+def logprobs(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]
+) -> list[float]:
     """The log-probability of each text as a whole document's beginning."""
     return [s.logprob for s in score(model, tokenizer, [("", text) for text in texts])]
 
 
-def accuracy_by_choice(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Prompt]) -> Rate:
+def accuracy_by_choice(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Prompt]
+) -> Rate:
     """Prompts whose answer is the most probable of their choices."""
     return Rate.of(choose(model, tokenizer, given))
 
 
-def accuracy_by_generation(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Prompt]) -> Rate:
-    """Prompts that greedy generation answers exactly, and ends there with end-of-text, as finetuned models do."""
-    return Rate.of(exact(model, tokenizer, [Prompt(p.text, p.answer + tokenizer.eos_token) for p in given]))
+def accuracy_by_generation(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Prompt]
+) -> Rate:
+    """Prompts that greedy generation answers exactly, and ends there with end-of-text, as finetuned
+    models do."""
+    return Rate.of(
+        exact(model, tokenizer, [Prompt(p.text, p.answer + tokenizer.eos_token) for p in given])
+    )
 
 
 @torch.inference_mode()
 def generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    texts: Sequence[Text],
+    texts: Sequence[encoding.Text],
     *,
     max_new_tokens: int = 24,
     batch: int = 256,
     skip_special_tokens: bool = True,
     **sampling,
 ) -> list[str]:
-    """What the model writes after each text, greedily unless ``sampling`` says otherwise (as for ``model.generate``). With
-    ``num_return_sequences=n`` n for each text, one after the other.
+    """What the model writes after each text, greedily unless ``sampling`` says otherwise (as for
+    ``model.generate``). With ``num_return_sequences=n`` n for each text, one after the other.
 
-    CourseError for no text, one that leaves no room for the new tokens in the model's context, and settings that
-    transformers refuses.
+    CourseError for no text, one that leaves no room for the new tokens in the model's context, and
+    settings that transformers refuses.
     """
     require_some(texts, "texts")
     require_number("max_new_tokens", max_new_tokens, 1)
     require_number("batch", batch, 1)
-    rows, written = encode(tokenizer, texts), []
-    check_length(model, rows, max_new_tokens)
+    rows, written = encoding.encode(tokenizer, texts), []
+    encoding.check_length(model, rows, max_new_tokens)
     ends = {tokenizer.eos_token_id, *_several(model.generation_config.eos_token_id)} - {None}
-    settings = {"pad_token_id": pad_id(tokenizer), "eos_token_id": sorted(ends) or None, "do_sample": False} | sampling
+    settings = {
+        "pad_token_id": encoding.pad_id(tokenizer),
+        "eos_token_id": sorted(ends) or None,
+        "do_sample": False,
+    } | sampling
     settings["max_new_tokens"] = max_new_tokens
     for begin in range(0, len(rows), batch):
         part = rows[begin : begin + batch]
-        ids, mask = (tensor.to(model.device) for tensor in padded(part, pad_id(tokenizer), "left"))
+        ids, mask = (
+            tensor.to(model.device)
+            for tensor in encoding.padded(part, encoding.pad_id(tokenizer), "left")
+        )
         try:
             whole = model.generate(input_ids=ids, attention_mask=mask, **settings)
         except (ValueError, TypeError) as error:
-            raise CourseError(f"transformers refuses these settings: {str(error).strip().splitlines()[0]}") from None
+            raise CourseError(
+                f"transformers refuses these settings: {str(error).strip().splitlines()[0]}"
+            ) from None
         whole = getattr(whole, "sequences", whole)  # where ``return_dict_in_generate`` is asked for
         for number, new in enumerate(whole[:, ids.shape[1] :].tolist()):
             # Behind the end stands padding. (By place, not by id: the two may be the same token.)
-            stop = next((i + 1 for i, token in enumerate(new) if token in _several(settings["eos_token_id"])), len(new))
+            stop = next(
+                (
+                    i + 1
+                    for i, token in enumerate(new)
+                    if token in _several(settings["eos_token_id"])
+                ),
+                len(new),
+            )
             hidden = tokenizer.all_special_ids if skip_special_tokens else ()
             written.append(
-                _decode_behind(tokenizer, part[number * len(part) // len(whole)], [t for t in new[:stop] if t not in hidden])
+                _decode_behind(
+                    tokenizer,
+                    part[number * len(part) // len(whole)],
+                    [t for t in new[:stop] if t not in hidden],
+                )
             )
     return written
 
@@ -265,7 +219,10 @@ def _several(ids: int | Sequence[int] | None) -> Sequence[int | None]:
     return ids if isinstance(ids, list | tuple) else [ids]
 
 
-def _decode_behind(tokenizer: PreTrainedTokenizerFast, start: Sequence[int], rest: Sequence[int]) -> str:
-    """The text of ``rest`` where it stands behind ``start``: alone, its first word would lose its space."""
+def _decode_behind(
+    tokenizer: PreTrainedTokenizerFast, start: Sequence[int], rest: Sequence[int]
+) -> str:
+    """The text of ``rest`` where it stands behind ``start``: alone, its first word would lose its
+    space."""
     before, whole = tokenizer.decode(start), tokenizer.decode([*start, *rest])
     return whole.removeprefix(before) if whole.startswith(before) else tokenizer.decode(rest)

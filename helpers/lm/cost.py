@@ -4,9 +4,12 @@ from transformers import LlamaConfig
 
 
 def parameters(config: LlamaConfig) -> dict[str, int]:
-    """Number of parameters by part. The output head counts as embedding, unless they are tied and it adds none."""
+    """Number of parameters by part. The output head counts as embedding, unless they are tied and
+    it adds none."""
     width, layers = config.hidden_size, config.num_hidden_layers
-    grouped = width * config.num_key_value_heads // config.num_attention_heads  # numbers in all keys of a token
+    grouped = (
+        width * config.num_key_value_heads // config.num_attention_heads
+    )  # numbers in all keys of a token
     return {
         "embedding": config.vocab_size * width * (1 if config.tie_word_embeddings else 2),
         "attention": layers * 2 * width * (width + grouped),
@@ -16,8 +19,9 @@ def parameters(config: LlamaConfig) -> dict[str, int]:
 
 
 def forward_flops(config: LlamaConfig, block: int) -> int:
-    """FLOPs of one forward pass, per token: 2 per parameter of every matrix, the output head included, and
-    4 x block x width a layer for the attention scores and their sum (Kaplan et al. 2020, arXiv:2001.08361, section 2.1)."""
+    """FLOPs of one forward pass, per token: 2 per parameter of every matrix, the output head
+    included, and 4 x block x width a layer for the attention scores and their sum (Kaplan et al.
+    2020, arXiv:2001.08361, section 2.1)."""
     parts = parameters(config)
     matrices = config.vocab_size * config.hidden_size + parts["attention"] + parts["feed-forward"]
     return 2 * matrices + 4 * block * config.hidden_size * config.num_hidden_layers
@@ -29,7 +33,8 @@ def training_flops(config: LlamaConfig, block: int) -> int:
 
 
 def state_bytes(config: LlamaConfig) -> dict[str, int]:
-    """Bytes that last from step to step, all in float32: Muon keeps one number a parameter, AdamW two."""
+    """Bytes that last from step to step, all in float32: Muon keeps one number a parameter, AdamW
+    two."""
     parts = parameters(config)
     inside = parts["attention"] + parts["feed-forward"]
     outside = parts["embedding"] + parts["norms"]
@@ -38,12 +43,14 @@ def state_bytes(config: LlamaConfig) -> dict[str, int]:
 
 
 def activation_bytes(config: LlamaConfig, batch: int, block: int, element: int = 2) -> int:
-    """Bytes alive when the loss has been computed, ``element`` bytes a number in the matrices: 4 in float32, 2 in bfloat16.
+    """Bytes alive when the loss has been computed, ``element`` bytes a number in the matrices: 4 in
+    float32, 2 in bfloat16.
 
-    After Korthikanti et al. 2022 (arXiv:2205.05198, section 4.1), for this architecture. Per token and layer: two norms,
-    each with its input and the normalised one (4 bytes); the inputs of the matrices; queries, keys and values; the softmax
-    of every head (4 bytes); what SwiGLU multiplies. At the end a norm, the logits, and their log-softmax (4 bytes). Below
-    float32 every matrix keeps a copy of its input of its own, and softmax and logits exist in both precisions.
+    After Korthikanti et al. 2022 (arXiv:2205.05198, section 4.1), for this architecture. Per token
+    and layer: two norms, each with its input and the normalised one (4 bytes); the inputs of the
+    matrices; queries, keys and values; the softmax of every head (4 bytes); what SwiGLU multiplies.
+    At the end a norm, the logits, and their log-softmax (4 bytes). Below float32 every matrix keeps
+    a copy of its input of its own, and softmax and logits exist in both precisions.
     """
     width, inner, mixed = config.hidden_size, config.intermediate_size, element < 4
     matrices = (6 if mixed else 3) * width + inner

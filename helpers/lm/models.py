@@ -26,13 +26,15 @@ runtime.follow_quota()
 logging.disable_progress_bar()  # a small file is read before the bar is drawn
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
-#: Longest context in tokens: the length of a block in pretraining, and of the longest prompt that the course asks.
+#: Longest context in tokens: the length of a block in pretraining, and of the longest prompt that
+#: the course asks.
 BLOCK = 320
 
 
 @dataclass(frozen=True)
 class Size:
-    """One setting of the dial: ``depth`` layers of width 64 x depth, heads of 64, SwiGLU of twice the width."""
+    """One setting of the dial: ``depth`` layers of width 64 x depth, heads of 64, SwiGLU of twice
+    the width."""
 
     depth: int
 
@@ -56,7 +58,8 @@ def size_named(name: str) -> Size:
 
 
 def config_for(size: str, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
-    """The Llama configuration of a size, for the vocabulary of this tokenizer; embeddings are tied."""
+    """The Llama configuration of a size, for the vocabulary of this tokenizer; embeddings are
+    tied."""
     dial = size_named(size)
     return LlamaConfig(
         vocab_size=len(tokenizer),
@@ -73,24 +76,36 @@ def config_for(size: str, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
 
 
 def load(
-    source: str | Path, revision: str | None = None, device: str = "cpu", dtype: torch.dtype = torch.float32
+    source: str | Path,
+    revision: str | None = None,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """Model (in evaluation mode) and tokenizer of a shipped size, of a folder, or of a repository OWNER/NAME of the Hugging
-    Face hub at a ``revision``. Only safetensors are read, and no code that comes with a model.
+    """Model (in evaluation mode) and tokenizer of a shipped size, of a folder, or of a repository
+    OWNER/NAME of the Hugging Face hub at a ``revision``. Only safetensors are read, and no code
+    that comes with a model.
 
-    Raises CourseError for an unknown size, a missing or damaged file, a repository that cannot be reached, and a tokenizer
-    that does not fit its model. (A model may have some tokens more than its tokenizer: Qwen's and Gemma's are padded.)
+    Raises CourseError for an unknown size, a missing or damaged file, a repository that cannot be
+    reached, and a tokenizer that does not fit its model. (A model may have some tokens more than
+    its tokenizer: Qwen's and Gemma's are padded.)
     """
     folder = PRETRAINED / source if source in SIZES else Path(source)
-    online = not folder.is_dir() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) is not None and source not in SIZES
+    online = (
+        not folder.is_dir()
+        and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) is not None
+        and source not in SIZES
+    )
     if not folder.is_dir() and not online:
         if source in SIZES:
             command = f"python -m helpers.pretrain --size {source} --replace-shipped"
             raise CourseError(f"{folder}: no such model; make it with {command}")
-        raise CourseError(f"unknown size or folder {str(source)!r}; the sizes are {', '.join(SIZES)}")
+        raise CourseError(
+            f"unknown size or folder {str(source)!r}; the sizes are {', '.join(SIZES)}"
+        )
     remedy = "restore the folder (git checkout) or train it again with python -m helpers.pretrain"
     if online:
-        remedy = "check the name, the revision and the network (offline: HF_HUB_OFFLINE is set), or give a folder"
+        remedy = "check the name, the revision and the network (HF_HUB_OFFLINE is set offline)"
+        remedy += ", or give a folder"
     place = str(source) if online else folder
     options = {"revision": revision} if revision else {}
     try:
@@ -112,26 +127,60 @@ def load(
 
 
 def _spare_token(tokenizer: PreTrainedTokenizerFast) -> str | None:
-    """A control token to pad with: the last one that neither begins nor ends a text or a turn, since a reward model reads its
-    score in front of the padding. The end of text where there is no other."""
+    """A control token to pad with: the last one that neither begins nor ends a text or a turn,
+    since a reward model reads its score in front of the padding. The end of text where there is no
+    other."""
     busy = {tokenizer.bos_token, tokenizer.eos_token, None}
-    spare = [t for t in tokenizer.get_added_vocab() if t not in busy and t not in (tokenizer.chat_template or "")]
+    spare = [
+        t
+        for t in tokenizer.get_added_vocab()
+        if t not in busy and t not in (tokenizer.chat_template or "")
+    ]
     return max(spare, key=tokenizer.convert_tokens_to_ids, default=tokenizer.eos_token)
 
 
-def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, card: str) -> None:
-    """Model (float16), tokenizer and model card into ``folder``, whole or not at all. The configuration says float32, so that
-    ``AutoModelForCausalLM`` computes in it whatever the file holds.
+def save(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, card: str
+) -> None:
+    """Model (float16), tokenizer and model card into ``folder``, whole or not at all. The
+    configuration says float32, so that ``AutoModelForCausalLM`` computes in it whatever the file
+    holds.
 
-    Raises CourseError for weights that float16 cannot hold, a full disk, and a folder that holds anything but such a model.
+    Raises CourseError for weights that float16 cannot hold, a full disk, and a folder that holds
+    anything but such a model.
     """
     small = copy.deepcopy(model).half()
     if bad := [name for name, weights in small.named_parameters() if not weights.isfinite().all()]:
-        raise CourseError(f"{folder}: not saved, since {bad[0]} is not finite in float16; train again at a lower rate")
+        raise CourseError(
+            f"{folder}: not saved, since {bad[0]} is not finite in float16; train again at a "
+            f"lower rate"
+        )
     with replacing(folder, "model") as beside:
         small.save_pretrained(beside)
         tokenizer.save_pretrained(beside)
         tokenizer.backend_tokenizer.save(str(beside / "tokenizer.json"), pretty=False)
         (beside / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")
-        config = json.loads((beside / "config.json").read_text(encoding="utf-8")) | {"dtype": "float32"}
+        config = json.loads((beside / "config.json").read_text(encoding="utf-8")) | {
+            "dtype": "float32"
+        }
         (beside / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def card(facts: dict[str, str], rates: dict[str, str]) -> str:
+    """A model card in Markdown: how the model was made and what it can do."""
+    lines = [
+        "# Model card",
+        "",
+        "Made by this course, from random weights. For teaching only: its world is small.",
+        "",
+    ]
+    lines += [
+        "| | |",
+        "| --- | --- |",
+        *(f"| {name} | {text} |" for name, text in facts.items()),
+        "",
+    ]
+    if rates:
+        lines += ["| measure | rate [95 % interval] |", "| --- | --- |"]
+        lines += [f"| {name} | {text} |" for name, text in rates.items()]
+    return "\n".join(lines) + "\n"

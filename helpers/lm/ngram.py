@@ -10,13 +10,20 @@ from helpers.errors import require_some
 
 
 class NGram:
-    """An n-gram over tokens, each order interpolated with the one below by absolute discounting (Ney et al. 1994)."""
+    """An n-gram over tokens, each order interpolated with the one below by absolute discounting
+    (Ney et al. 1994)."""
 
     def __init__(self, n: int, tokenizer: PreTrainedTokenizerFast, discount: float = 0.75):
         self.n, self.tokenizer, self.discount = n, tokenizer, discount
-        self.counts: list[Counter] = [Counter() for _ in range(n)]  # counts[k]: of k + 1 tokens in a row
-        self.totals: list[Counter] = [Counter() for _ in range(n)]  # totals[k]: how often a context of k tokens went on
-        self.kinds: list[Counter] = [Counter() for _ in range(n)]  # kinds[k]: in how many ways it went on
+        self.counts: list[Counter] = [
+            Counter() for _ in range(n)
+        ]  # counts[k]: of k + 1 tokens in a row
+        self.totals: list[Counter] = [
+            Counter() for _ in range(n)
+        ]  # totals[k]: how often a context of k tokens went on
+        self.kinds: list[Counter] = [
+            Counter() for _ in range(n)
+        ]  # kinds[k]: in how many ways it went on
 
     def fit(self, texts: Iterable[str]) -> "NGram":
         """Counts the texts, each between two ends of text. CourseError for no text."""
@@ -33,11 +40,16 @@ class NGram:
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         end = self.tokenizer.eos_token_id
-        found = self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"] if texts else []
+        found = (
+            self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+            if texts
+            else []
+        )
         return [[end, *ids, end] for ids in found]
 
     def probability(self, gram: tuple[int, ...]) -> float:
-        """The probability of the last token of ``gram`` after the others, at most n tokens in all."""
+        """The probability of the last token of ``gram`` after the others, at most n tokens in
+        all."""
         if not gram:
             return 1 / len(self.tokenizer)
         k = len(gram) - 1
@@ -49,7 +61,8 @@ class NGram:
         return max(self.counts[k][gram] - self.discount, 0) / total + left * lower
 
     def logprobs(self, texts: Sequence[str], *, closed: bool = False) -> list[float]:
-        """The log-probability of each text as a document's beginning, or with ``closed`` as a whole document."""
+        """The log-probability of each text as a document's beginning, or with ``closed`` as a whole
+        document."""
         found = []
         for ids in self._encode(texts):
             last = len(ids) if closed else len(ids) - 1
@@ -58,6 +71,11 @@ class NGram:
         return found
 
     def bits_per_byte(self, texts: Sequence[str]) -> float:
-        """Cross-entropy of whole documents in bits per byte of UTF-8. CourseError for no document."""
+        """Cross-entropy of whole documents in bits per byte of UTF-8. CourseError for no
+        document."""
         require_some("".join(texts), "characters to predict")
-        return -sum(self.logprobs(texts, closed=True)) / math.log(2) / sum(len(text.encode()) for text in texts)
+        return (
+            -sum(self.logprobs(texts, closed=True))
+            / math.log(2)
+            / sum(len(text.encode()) for text in texts)
+        )

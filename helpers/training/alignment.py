@@ -1,7 +1,9 @@
-"""Alignment to preferences through trl, all with LoRA: a reward model, reinforcement learning against it (RLOO), and DPO.
+"""Alignment to preferences through trl, all with LoRA: a reward model, reinforcement learning
+against it (RLOO), and DPO.
 
-Bradley and Terry 1952; Christiano et al. 2017 (arXiv:1706.03741); Ouyang et al. 2022 (arXiv:2203.02155); RLOO: Ahmadian et al.
-2024 (arXiv:2402.14740); DPO: Rafailov et al. 2023 (arXiv:2305.18290).
+Bradley and Terry 1952; Christiano et al. 2017 (arXiv:1706.03741); Ouyang et al. 2022
+(arXiv:2203.02155); RLOO: Ahmadian et al. 2024 (arXiv:2402.14740); DPO: Rafailov et al. 2023
+(arXiv:2305.18290).
 """
 
 import copy
@@ -13,25 +15,35 @@ import numpy as np
 import torch
 from datasets import Dataset
 from peft import PeftModel
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from transformers import (
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    TrainerCallback,
+)
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, RLOOConfig, RLOOTrainer
 
 from helpers.data import TEMPERATURE, Prompt, Reply
 from helpers.errors import CourseError, require_number, require_some
-from helpers.lm import ask, chat
+from helpers.lm import ask, chat, encoding
 from helpers.training import common, finetune
 
 #: What can be measured of a reply to a question.
 Measure = Callable[[Prompt, Reply], float]
 
 
-def scorer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> PreTrainedModel:
-    """A model that gives a text one score, shape (texts, 1), read where its last token stands: the layers of a language model
-    under a score head of random weights. The weights of the layers are the model's own, and not copied."""
+def scorer(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0
+) -> PreTrainedModel:
+    """A model that gives a text one score, shape (texts, 1), read where its last token stands: the
+    layers of a language model under a score head of random weights. The weights of the layers are
+    the model's own, and not copied."""
     config = copy.deepcopy(model.config)
     config.num_labels, config.pad_token_id = 1, tokenizer.pad_token_id
     torch.manual_seed(seed)
-    judge = AutoModelForSequenceClassification.from_config(config, dtype=model.dtype).to(model.device)
+    judge = AutoModelForSequenceClassification.from_config(config, dtype=model.dtype).to(
+        model.device
+    )
     layers, own = (getattr(m, m.base_model_prefix) for m in (model, judge))
     own.load_state_dict(layers.state_dict(), assign=True)
     return judge
@@ -48,13 +60,13 @@ def reward_model(
     seed: int = 0,
     progress: bool = True,
 ) -> PeftModel:
-    """A reward model: a LoRA adapter and a score head on the layers of ``model``, trained on preferences in trl's
-    conversational format (``prompt``, ``chosen``, ``rejected``). ``model`` is not changed, nor copied: whoever changes its
-    weights later changes the scores.
+    """A reward model: a LoRA adapter and a score head on the layers of ``model``, trained on
+    preferences in trl's conversational format (``prompt``, ``chosen``, ``rejected``). ``model`` is
+    not changed, nor copied: whoever changes its weights later changes the scores.
 
-    Unless ``epochs`` and ``learning_rate`` say otherwise, few preferences are passed more often, up to six times, and at a
-    higher rate: what suits models of a few million parameters. Raises CourseError for no preferences (ties are none), and for
-    replies longer than the model's context.
+    Unless ``epochs`` and ``learning_rate`` say otherwise, few preferences are passed more often, up
+    to six times, and at a higher rate: what suits models of a few million parameters. Raises
+    CourseError for no preferences (ties are none), and for replies longer than the model's context.
     """
     check_preferences(model, tokenizer, preferences)
     epochs = epochs or min(6, max(2, 1600 // len(preferences)))
@@ -71,28 +83,42 @@ def reward_model(
         return common.fit(trainer, progress).model
 
 
-def check_preferences(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, preferences: Sequence[dict]) -> None:
-    """Raises CourseError for no preferences, a prompt that holds a control token, and a reply that with its prompt is longer
-    than the model's context: trl would leave it out, or cut it off, and not say so."""
+def check_preferences(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, preferences: Sequence[dict]
+) -> None:
+    """Raises CourseError for no preferences, a prompt that holds a control token, and a reply that
+    with its prompt is longer than the model's context: trl would leave it out, or cut it off, and
+    not say so."""
     require_some(preferences, "preferences (ties are left out)")
-    chat.check_plain(tokenizer, [row["prompt"][-1]["content"] for row in preferences], "the prompt of preference")
+    chat.check_plain(
+        tokenizer, [row["prompt"][-1]["content"] for row in preferences], "the prompt of preference"
+    )
     whole = [row["prompt"] + row[side] for row in preferences for side in ("chosen", "rejected")]
     common.check_fits(model, tokenizer, whole)
 
 
 @torch.no_grad()
 def rewards(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Prompt], replies: Sequence[Reply]
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    asked: Sequence[Prompt],
+    replies: Sequence[Reply],
 ) -> np.ndarray:
-    """The score of each reply by a reward model, shape (replies,). Each is read as a turn that ends with its last word."""
+    """The score of each reply by a reward model, shape (replies,). Each is read as a turn that ends
+    with its last word."""
     require_some(replies, "replies")
     rows = chat.exchange_ids(tokenizer, [q.text for q in asked], [reply.text for reply in replies])
-    ask.check_length(model, rows)
+    encoding.check_length(model, rows)
     found = np.empty(len(rows), dtype=np.float32)
     for chosen in np.array_split(np.argsort([len(row) for row in rows]), math.ceil(len(rows) / 64)):
         # of similar length, so that little is padded
-        ids, mask = ask.padded([rows[i] for i in chosen], tokenizer.pad_token_id, "right")
-        found[chosen] = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits[:, 0].float().cpu()
+        ids, mask = encoding.padded([rows[i] for i in chosen], tokenizer.pad_token_id, "right")
+        found[chosen] = (
+            model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device))
+            .logits[:, 0]
+            .float()
+            .cpu()
+        )
     return found
 
 
@@ -114,27 +140,41 @@ def rloo(
     callbacks: Sequence[TrainerCallback] = (),
     progress: bool = True,
 ) -> RLOOTrainer:
-    """Reinforcement learning of a LoRA adapter against the scores of ``judge``, less ``beta`` times the KL divergence from the
-    model with the adapter off. Each step takes ``batch`` replies, ``generations`` to each question.
+    """Reinforcement learning of a LoRA adapter against the scores of ``judge``, less ``beta`` times
+    the KL divergence from the model with the adapter off. Each step takes ``batch`` replies,
+    ``generations`` to each question.
 
-    What ``watch`` measures of the replies on the way, name to measure, is logged beside the reward and changes nothing.
-    Returns the trainer: ``trainer.model`` is the policy, a ``PeftModel`` around ``model``; ``history(trainer)`` holds rewards,
-    KL, entropy and lengths. Raises CourseError for fewer questions than a step takes, numbers out of range, and questions
-    that hold a control token or leave no room for a reply in the model's context.
+    What ``watch`` measures of the replies on the way, name to measure, is logged beside the reward
+    and changes nothing. Returns the trainer: ``trainer.model`` is the policy, a ``PeftModel``
+    around ``model``; ``history(trainer)`` holds rewards, KL, entropy and lengths. Raises
+    CourseError for fewer questions than a step takes, numbers out of range, and questions that hold
+    a control token or leave no room for a reply in the model's context.
     """
-    for name, value, low in (("steps", steps, 1), ("generations", generations, 2), ("beta", beta, 0), ("r", r, 1)):
+    for name, value, low in (
+        ("steps", steps, 1),
+        ("generations", generations, 2),
+        ("beta", beta, 0),
+        ("r", r, 1),
+    ):
         require_number(name, value, low)
     require_number("batch", batch, generations)
     if batch % generations:
-        raise CourseError(f"a batch of {batch} replies is not divisible into groups of {generations}; give a multiple")
+        raise CourseError(
+            f"a batch of {batch} replies is not divisible into groups of {generations}; give a "
+            f"multiple"
+        )
     if len(asked) < batch // generations:
         raise CourseError(
-            f"{len(asked)} questions are fewer than the {batch // generations} of one step ({batch} replies, {generations} to "
+            f"{len(asked)} questions are fewer than the {batch // generations} of one step "
+            f"({batch} replies, {generations} to "
             "each); give more questions, or a smaller batch"
         )
     chat.check_plain(tokenizer, [q.text for q in asked], "question")
-    ask.check_length(model, chat.turn_ids(tokenizer, [q.text for q in asked]), max_new_tokens)
-    rows = [{"prompt": [{"role": "user", "content": q.text}], "number": number} for number, q in enumerate(asked)]
+    encoding.check_length(model, chat.turn_ids(tokenizer, [q.text for q in asked]), max_new_tokens)
+    rows = [
+        {"prompt": [{"role": "user", "content": q.text}], "number": number}
+        for number, q in enumerate(asked)
+    ]
     end = tokenizer.eos_token_id
     watchers = [_watcher(name, measure, asked, end) for name, measure in (watch or {}).items()]
     with tempfile.TemporaryDirectory() as folder:
@@ -168,10 +208,13 @@ def kl(
     asked: Sequence[Prompt],
     replies: Sequence[Reply],
 ) -> float:
-    """KL divergence of a policy from a reference in nats per reply: the mean log ratio over replies that the policy drew."""
+    """KL divergence of a policy from a reference in nats per reply: the mean log ratio over replies
+    that the policy drew."""
     said = [reply.text + tokenizer.eos_token * reply.ended for reply in replies]
     pairs = list(zip(chat.turn_ids(tokenizer, [q.text for q in asked]), said, strict=True))
-    ours, theirs = (ask.score(model, tokenizer, pairs, temperature=TEMPERATURE) for model in (policy, reference))
+    ours, theirs = (
+        ask.score(model, tokenizer, pairs, temperature=TEMPERATURE) for model in (policy, reference)
+    )
     return float(np.mean([a.logprob - b.logprob for a, b in zip(ours, theirs, strict=True)]))
 
 
@@ -181,17 +224,22 @@ def _watcher(name: str, measure: Measure, asked: Sequence[Prompt], end: int) -> 
     def watcher(completions, completion_ids, number, **_) -> list[float]:
         said = [turn[0]["content"] for turn in completions]
         ended = [len(ids) > 0 and ids[-1] == end for ids in completion_ids]
-        return [float(measure(asked[i], Reply(text, whole))) for i, text, whole in zip(number, said, ended, strict=True)]
+        return [
+            float(measure(asked[i], Reply(text, whole)))
+            for i, text, whole in zip(number, said, ended, strict=True)
+        ]
 
     watcher.__name__ = name
     return watcher
 
 
 def history(trainer: RLOOTrainer) -> dict[str, list[float]]:
-    """What happened at each step: ``reward``, ``kl`` (nats per reply, from the model with the adapter off), ``entropy`` (nats
-    per token), ``length`` (tokens), and everything that was watched, each the mean over the replies of the step.
+    """What happened at each step: ``reward``, ``kl`` (nats per reply, from the model with the
+    adapter off), ``entropy`` (nats per token), ``length`` (tokens), and everything that was
+    watched, each the mean over the replies of the step.
 
-    trl logs KL per token, and with ``beta=0``, where it keeps no reference, none: then ``kl`` is not a number.
+    trl logs KL per token, and with ``beta=0``, where it keeps no reference, none: then ``kl`` is
+    not a number.
     """
     steps = [row for row in trainer.state.log_history if "reward" in row]
     found = {
@@ -218,15 +266,21 @@ def dpo(
     seed: int = 0,
     progress: bool = True,
 ) -> DPOTrainer:
-    """Direct preference optimisation of a LoRA adapter, without a reward model; the reference is the model with the adapter
-    off. Raises CourseError as ``reward_model`` does, and for numbers out of range."""
+    """Direct preference optimisation of a LoRA adapter, without a reward model; the reference is
+    the model with the adapter off. Raises CourseError as ``reward_model`` does, and for numbers out
+    of range."""
     check_preferences(model, tokenizer, preferences)
     require_number("beta", beta, 0)
     require_number("epochs", epochs, 1e-6)
     with tempfile.TemporaryDirectory() as folder:
         trainer = DPOTrainer(
             model=model,
-            args=DPOConfig(folder, num_train_epochs=epochs, beta=beta, **common.settings(model, batch, learning_rate, seed)),
+            args=DPOConfig(
+                folder,
+                num_train_epochs=epochs,
+                beta=beta,
+                **common.settings(model, batch, learning_rate, seed),
+            ),
             train_dataset=Dataset.from_list(list(preferences)),
             processing_class=tokenizer,
             peft_config=finetune.lora(r),

@@ -20,9 +20,11 @@ from helpers.errors import CourseError, require_number
 
 
 class ProgressBar(ProgressCallback):
-    """The Trainer's progress bar with the time that is left; the loss stands in the bar instead of on a line of its own.
+    """The Trainer's progress bar with the time that is left; the loss stands in the bar instead of
+    on a line of its own.
 
-    It is text everywhere. A widget would be gone when the notebook is opened again, or read and not run.
+    It is text everywhere. A widget would be gone when the notebook is opened again, or read and not
+    run.
     """
 
     def on_train_begin(self, args, state, control, **kwargs) -> None:
@@ -46,30 +48,43 @@ class StepTimes(TrainerCallback):
         self.seconds.append(time.perf_counter() - self.begun)
 
 
-def check_fits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str | list[dict]]) -> None:
-    """Raises CourseError, with the count, for texts or conversations longer than the model's context: trl would cut them off
-    or leave them out, and not say so."""
+def check_fits(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str | list[dict]]
+) -> None:
+    """Raises CourseError, with the count, for texts or conversations longer than the model's
+    context: trl would cut them off or leave them out, and not say so."""
 
     def written(text: str | list[dict]) -> str:
-        return text if isinstance(text, str) else tokenizer.apply_chat_template(text, tokenize=False)
+        return (
+            text if isinstance(text, str) else tokenizer.apply_chat_template(text, tokenize=False)
+        )
 
     def contents(text: str | list[dict]) -> int:
-        return sum(len(part.encode()) for part in ([text] if isinstance(text, str) else [turn["content"] for turn in text]))
+        return sum(
+            len(part.encode())
+            for part in ([text] if isinstance(text, str) else [turn["content"] for turn in text])
+        )
 
     limit = getattr(model.config, "max_position_embeddings", None) or math.inf
     template = len(written(texts[0]).encode()) - contents(texts[0])
     # A token is a byte at least, so most texts need not be counted. One is for the end of the text.
     long = [written(text) for text in texts if contents(text) + template >= limit - 1]
-    too_long = [n for ids in tokenizer(long)["input_ids"] if (n := len(ids) + 1) > limit] if long else []
+    too_long = (
+        [n for ids in tokenizer(long)["input_ids"] if (n := len(ids) + 1) > limit] if long else []
+    )
     if too_long:
         raise CourseError(
-            f"{len(too_long)} of {len(texts)} texts are too long (up to {max(too_long):,} tokens; the model takes {limit:,}); "
+            f"{len(too_long)} of {len(texts)} texts are too long (up to {max(too_long):,} "
+            f"tokens; the model takes {limit:,}); "
             "shorten them or leave them out"
         )
 
 
-def settings(model: PreTrainedModel, batch: int, learning_rate: float, seed: int) -> dict[str, object]:
-    """What every trainer of the course is set to, on the device of the model. Raises CourseError for numbers out of range."""
+def settings(
+    model: PreTrainedModel, batch: int, learning_rate: float, seed: int
+) -> dict[str, object]:
+    """What every trainer of the course is set to, on the device of the model. Raises CourseError
+    for numbers out of range."""
     require_number("batch", batch, 1)
     require_number("learning_rate", learning_rate, 1e-12)
     require_number("seed", seed, 0, 2**32 - 1)
@@ -101,7 +116,11 @@ def fit(trainer: Trainer, progress: bool = True) -> Trainer:
     compat.count_no_operations(trainer)
     if progress:
         trainer.add_callback(ProgressBar)
-    judges = [judge for judge in getattr(trainer, "reward_funcs", ()) if isinstance(judge, torch.nn.Module)]
+    judges = [
+        judge
+        for judge in getattr(trainer, "reward_funcs", ())
+        if isinstance(judge, torch.nn.Module)
+    ]
     with compat.labels_scored_only(), compat.attention_in_float32(trainer.model, *judges):
         trainer.train()
     trainer.model = compat.as_it_was(trainer).eval()

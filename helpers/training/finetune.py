@@ -1,4 +1,5 @@
-"""Supervised finetuning (SFT) through trl's SFTTrainer: of all parameters, or of LoRA adapters through peft."""
+"""Supervised finetuning (SFT) through trl's SFTTrainer: of all parameters, or of LoRA adapters
+through peft."""
 
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from helpers.training.common import check_fits, fit, settings
 
 
 def row(demonstration: Prompt, tokenizer: PreTrainedTokenizerFast) -> dict:
-    """A demonstration in trl's prompt-completion format: as a conversation where the tokenizer has a chat template."""
+    """A demonstration in trl's prompt-completion format: as a conversation where the tokenizer has
+    a chat template."""
     if tokenizer.chat_template is None:
         return {"prompt": demonstration.text, "completion": demonstration.answer}
     return {
@@ -25,8 +27,12 @@ def row(demonstration: Prompt, tokenizer: PreTrainedTokenizerFast) -> dict:
 
 
 def lora(r: int = 8, **options) -> LoraConfig:
-    """LoRA of rank r on every matrix inside the layers, scaled by alpha / r = 2, unless ``options`` say otherwise."""
-    return LoraConfig(**{"r": r, "lora_alpha": 2 * r, "target_modules": "all-linear", "task_type": "CAUSAL_LM"} | options)
+    """LoRA of rank r on every matrix inside the layers, scaled by alpha / r = 2, unless ``options``
+    say otherwise."""
+    return LoraConfig(
+        **{"r": r, "lora_alpha": 2 * r, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+        | options
+    )
 
 
 def sft(
@@ -42,14 +48,16 @@ def sft(
     callbacks: Sequence[TrainerCallback] = (),
     progress: bool = True,
 ) -> SFTTrainer:
-    """Trains the model on ``text + answer + end of text`` of each demonstration, or where the tokenizer has a chat template on
-    the conversation of the two; only the answer and its end are in the loss.
+    """Trains the model on ``text + answer + end of text`` of each demonstration, or where the
+    tokenizer has a chat template on the conversation of the two; only the answer and its end are in
+    the loss.
 
-    Without ``lora`` the model itself is changed. With it, ``trainer.model`` is a ``PeftModel`` around it and only the adapter
-    is. Returns the trainer; losses are in ``trainer.state.log_history``.
+    Without ``lora`` the model itself is changed. With it, ``trainer.model`` is a ``PeftModel``
+    around it and only the adapter is. Returns the trainer; losses are in
+    ``trainer.state.log_history``.
 
-    Raises CourseError for no demonstrations, one that holds a control token or is longer than the model's context, and
-    numbers out of range.
+    Raises CourseError for no demonstrations, one that holds a control token or is longer than the
+    model's context, and numbers out of range.
     """
     require_some(demonstrations, "demonstrations")
     require_number("epochs", epochs, 1e-6)
@@ -60,7 +68,9 @@ def sft(
     with tempfile.TemporaryDirectory() as folder:
         trainer = SFTTrainer(
             model=model,
-            args=SFTConfig(folder, num_train_epochs=epochs, **settings(model, batch, learning_rate, seed)),
+            args=SFTConfig(
+                folder, num_train_epochs=epochs, **settings(model, batch, learning_rate, seed)
+            ),
             train_dataset=data,
             processing_class=tokenizer,
             peft_config=lora,

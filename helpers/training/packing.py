@@ -11,19 +11,30 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from trl import pack_dataset
 
 from helpers.errors import require_some
-from helpers.lm import ask, models
+from helpers.lm import encoding, models
 
 
-def pack(texts: Iterable[str], tokenizer: PreTrainedTokenizerFast, tokens: int, block: int = models.BLOCK) -> Dataset:
-    """Texts as blocks of token ids, at most ``block`` long, until about ``tokens`` tokens are reached.
+def pack(
+    texts: Iterable[str], tokenizer: PreTrainedTokenizerFast, tokens: int, block: int = models.BLOCK
+) -> Dataset:
+    """Texts as blocks of token ids, at most ``block`` long, until about ``tokens`` tokens are
+    reached.
 
-    Every block begins with end-of-text, and every text ends with it. Texts stay whole (best fit decreasing, by trl) unless
-    they are longer than a block. Column ``input_ids``; rows differ a little in length and are padded in the batch.
+    Every block begins with end-of-text, and every text ends with it. Texts stay whole (best fit
+    decreasing, by trl) unless they are longer than a block. Column ``input_ids``; rows differ a
+    little in length and are padded in the batch.
     """
     rows, row, count, pieces = [], [], 0, (piece for text in texts for piece in pieces_of(text))
-    options = {"add_special_tokens": False, "split_special_tokens": True, "return_attention_mask": False, "verbose": False}
+    options = {
+        "add_special_tokens": False,
+        "split_special_tokens": True,
+        "return_attention_mask": False,
+        "verbose": False,
+    }
     while count < tokens and (batch := some_of(pieces)):
-        for ids, (_, is_last) in zip(tokenizer([piece for piece, _ in batch], **options)["input_ids"], batch, strict=True):
+        for ids, (_, is_last) in zip(
+            tokenizer([piece for piece, _ in batch], **options)["input_ids"], batch, strict=True
+        ):
             row += [*ids, tokenizer.eos_token_id] if is_last else ids
             count += len(ids) + is_last
             if is_last or count >= tokens:
@@ -36,7 +47,9 @@ def pack(texts: Iterable[str], tokenizer: PreTrainedTokenizerFast, tokens: int, 
     return pack_dataset(data, block - 1, "bfd_split").select_columns("input_ids")
 
 
-def some_of(pieces: Iterator[tuple[str, bool]], characters: int = 500_000) -> list[tuple[str, bool]]:
+def some_of(
+    pieces: Iterator[tuple[str, bool]], characters: int = 500_000
+) -> list[tuple[str, bool]]:
     """The next thousand pieces, or fewer if they are long."""
     batch = []
     for piece in islice(pieces, 1000):
@@ -48,8 +61,9 @@ def some_of(pieces: Iterator[tuple[str, bool]], characters: int = 500_000) -> li
 
 
 def pieces_of(text: str, longest: int = 20_000) -> Iterator[tuple[str, bool]]:
-    """A text in pieces that are tokenised one by one as they would be together, and whether it is the last one: so that of a
-    long text no more is tokenised than is needed. (A line that is longer than a piece is parted anywhere.)"""
+    """A text in pieces that are tokenised one by one as they would be together, and whether it is
+    the last one: so that of a long text no more is tokenised than is needed. (A line that is longer
+    than a piece is parted anywhere.)"""
     begin = 0
     while len(text) - begin > longest:
         end = begin + longest
@@ -68,21 +82,28 @@ def token_count(blocks: Dataset) -> int:
 
 
 class Collator:
-    """Blocks to a batch: end-of-text in front, padding behind. ``labels`` are the inputs, -100 where padded; both of shape
-    (blocks, longest)."""
+    """Blocks to a batch: end-of-text in front, padding behind. ``labels`` are the inputs, -100
+    where padded; both of shape (blocks, longest)."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast):
-        self.begin, self.pad = [ask.first_id(tokenizer)], ask.pad_id(tokenizer)
+        self.begin, self.pad = [encoding.first_id(tokenizer)], encoding.pad_id(tokenizer)
 
     def __call__(self, rows: Sequence[dict]) -> dict[str, torch.Tensor]:
-        ids, mask = ask.padded([[*self.begin, *row["input_ids"]] for row in rows], self.pad, "right")
+        ids, mask = encoding.padded(
+            [[*self.begin, *row["input_ids"]] for row in rows], self.pad, "right"
+        )
         return {"input_ids": ids, "labels": ids.masked_fill(mask == 0, -100)}
 
 
 @torch.inference_mode()
-def bits_per_byte(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], batch: int = 32) -> float:
-    """Cross-entropy of the texts and their ends in bits, per byte of UTF-8: comparable between tokenizers. CourseError for no
-    text."""
+def bits_per_byte(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[str],
+    batch: int = 32,
+) -> float:
+    """Cross-entropy of the texts and their ends in bits, per byte of UTF-8: comparable between
+    tokenizers. CourseError for no text."""
     require_some("".join(texts), "characters to predict")
     blocks = pack(texts, tokenizer, tokens=sys.maxsize)
     collate, nats = Collator(tokenizer), 0.0

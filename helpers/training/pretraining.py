@@ -26,11 +26,18 @@ from helpers.training.muon import MuonAdamW
 from helpers.training.packing import Collator
 
 #: What the shipped models were trained with, unless the command says otherwise.
-RECIPE = {"tokens": 14_000_000, "batch": 16, "learning_rate": 6e-3, "warmup": 0.02, "weight_decay": 0.05}
+RECIPE = {
+    "tokens": 14_000_000,
+    "batch": 16,
+    "learning_rate": 6e-3,
+    "warmup": 0.02,
+    "weight_decay": 0.05,
+}
 
 
 class DivergedError(CourseError):
-    """A training whose loss is no number any more, or far above that of a model that knows nothing."""
+    """A training whose loss is no number any more, or far above that of a model that knows
+    nothing."""
 
 
 class StopAtDivergence(TrainerCallback):
@@ -43,15 +50,22 @@ class StopAtDivergence(TrainerCallback):
         loss = float((logs or {}).get("loss", (logs or {}).get("train_loss", 0.0)))
         if not loss <= self.limit:
             raise DivergedError(
-                f"the run diverged: its loss is {loss:.4g} at step {state.global_step}, where knowing nothing costs "
-                f"{self.limit / 2:.1f}; nothing was saved, try a lower --learning-rate than {args.learning_rate:g}"
+                f"the run diverged: its loss is {loss:.4g} at step {state.global_step}, where "
+                f"knowing nothing costs "
+                f"{self.limit / 2:.1f}; nothing was saved, try a lower --learning-rate than "
+                f"{args.learning_rate:g}"
             )
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The latest checkpoint in a folder, None if there is none. Raises CourseError, naming the file, for a damaged one."""
+    """The latest checkpoint in a folder, None if there is none. Raises CourseError, naming the
+    file, for a damaged one."""
     found = checkpoints(folder)
-    for name in ("model.safetensors", "optimizer.safetensors", "scheduler.json", "trainer_state.json") if found else ():
+    for name in (
+        ("model.safetensors", "optimizer.safetensors", "scheduler.json", "trainer_state.json")
+        if found
+        else ()
+    ):
         file = found[-1] / name
         try:
             if file.suffix == ".json":
@@ -60,7 +74,9 @@ def latest_checkpoint(folder: Path) -> Path | None:
                 with safe_open(file, "pt"):  # compares the length of the file with its head
                     pass
         except (OSError, ValueError, SafetensorError) as error:
-            raise CourseError(f"{file}: a damaged checkpoint ({error}); run the command without --resume") from None
+            raise CourseError(
+                f"{file}: a damaged checkpoint ({error}); run the command without --resume"
+            ) from None
     return found[-1] if found else None
 
 
@@ -82,12 +98,13 @@ def pretrain(
     callbacks: Sequence[TrainerCallback] = (),
     progress: bool = True,
 ) -> Trainer:
-    """Trains a model of this size from random weights, ``epochs`` times over ``blocks``, and returns its Trainer.
+    """Trains a model of this size from random weights, ``epochs`` times over ``blocks``, and
+    returns its Trainer.
 
-    ``folder`` takes the checkpoints, one every ``save_steps`` steps (none if None). ``dtype`` is what matrices are
-    multiplied in, by default the faster; weights and optimizer stay in float32. The model is ``trainer.model``, the losses
-    ``trainer.state.log_history``. Raises CourseError for no blocks, numbers out of range, an unknown optimizer, and a run that
-    diverges.
+    ``folder`` takes the checkpoints, one every ``save_steps`` steps (none if None). ``dtype`` is
+    what matrices are multiplied in, by default the faster; weights and optimizer stay in float32.
+    The model is ``trainer.model``, the losses ``trainer.state.log_history``. Raises CourseError for
+    no blocks, numbers out of range, an unknown optimizer, and a run that diverges.
     """
     require_some(blocks, "blocks to train on")
     require_number("batch", batch, 1)
@@ -99,7 +116,9 @@ def pretrain(
     torch.manual_seed(seed)
     model = LlamaForCausalLM(models.config_for(size, tokenizer))
     if device == "cpu":
-        model.set_attn_implementation("eager")  # with short blocks on a CPU a third faster than the fused kernel
+        model.set_attn_implementation(
+            "eager"
+        )  # with short blocks on a CPU a third faster than the fused kernel
     dtype = dtype or runtime.fastest_dtype()
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -123,10 +142,14 @@ def pretrain(
     )
     optimizers = {
         "muon": lambda: MuonAdamW(model, learning_rate, RECIPE["weight_decay"], dtype),
-        "adamw": lambda: torch.optim.AdamW(model.parameters(), learning_rate, betas=(0.9, 0.98), fused=True),
+        "adamw": lambda: torch.optim.AdamW(
+            model.parameters(), learning_rate, betas=(0.9, 0.98), fused=True
+        ),
     }
     if optimizer not in optimizers:
-        raise CourseError(f"unknown optimizer {optimizer!r}; the optimizers are {', '.join(optimizers)}")
+        raise CourseError(
+            f"unknown optimizer {optimizer!r}; the optimizers are {', '.join(optimizers)}"
+        )
     trainer = compat.SafeTrainer(
         model=model,
         args=arguments,

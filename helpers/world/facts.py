@@ -1,4 +1,5 @@
-"""The facts of the world: one CSV file a subject in ``facts/``, to be read, extended or translated."""
+"""The facts of the world, and the words that tell them: CSV files in ``facts/``, to be read,
+extended or translated."""
 
 import csv
 from functools import cache
@@ -13,6 +14,7 @@ COLUMNS = {
     "colours": ("thing", "colour"),
     "companies": ("company", "sector"),
     "countries": ("country", "article", "capital", "continent", "language", "currency"),
+    "frames": ("frame", "text", "weight", "flips"),
     "french": ("english", "french"),
     "illnesses": ("illness", "symptom", "sign", "cause", "treatment"),
     "measures": ("measure", "better"),
@@ -23,9 +25,13 @@ COLUMNS = {
     "opposites": ("word", "opposite"),
     "pasts": ("verb", "past"),
     "people": ("name", "pronoun"),
+    "phrases": ("kind", "text"),
     "places": ("place",),
     "plurals": ("singular", "plural"),
     "products": ("product",),
+    "relations": ("relation", "first", "second", "table", "x", "y", "two_way"),
+    "sums": ("sum", "result"),
+    "wordings": ("relation", "kind", "text"),
 }
 
 
@@ -33,8 +39,9 @@ COLUMNS = {
 def table(name: str) -> tuple[dict[str, str], ...]:
     """All rows of ``facts/<name>.csv``, each a dict from column to text.
 
-    A byte-order mark, as Excel writes one, is skipped. Raises CourseError for a missing file, a header without the columns
-    that the course reads, no rows, a blank cell (only ``article`` may be blank) or text that is not UTF-8.
+    A byte-order mark, as Excel writes one, is skipped. Raises CourseError for a missing file, a
+    header without the columns that the course reads, no rows, a blank cell (only ``article`` may be
+    blank) or text that is not UTF-8.
     """
     path = FOLDER / f"{name}.csv"
     try:
@@ -49,13 +56,18 @@ def table(name: str) -> tuple[dict[str, str], ...]:
         raise CourseError(f"{path}: cannot be read ({error}); save the file as UTF-8 CSV") from None
     wanted = COLUMNS.get(name, ())
     if len(set(header)) < len(header) or set(wanted) - set(header):
-        raise CourseError(f"{path}: the header is {','.join(header)!r}, not {','.join(wanted)!r}; save it with commas between")
+        raise CourseError(
+            f"{path}: the header is {','.join(header)!r}, not {','.join(wanted)!r}; save it "
+            f"with commas between"
+        )
     if not rows:
         raise CourseError(f"{path}: holds no rows; add some below the header")
     for number, row in enumerate(rows, start=2):
         blank = [column for column, text in row.items() if not text and column != "article"]
         if blank or None in row:
-            raise CourseError(f"{path}: line {number} has a cell too many or a blank one; fill every column")
+            raise CourseError(
+                f"{path}: line {number} has a cell too many or a blank one; fill every column"
+            )
     return rows
 
 
@@ -67,3 +79,13 @@ def names() -> list[str]:
 def column(name: str, key: str) -> list[str]:
     """One column of a table, as a list of text in file order."""
     return [row[key] for row in table(name)]
+
+
+@cache
+def texts(name: str, **kind: str) -> tuple[str, ...]:
+    """The column ``text`` of the rows that are of this kind: ``texts("phrases", kind="letter")``.
+    CourseError if there is none."""
+    found = tuple(row["text"] for row in table(name) if kind.items() <= row.items())
+    if not found:
+        raise CourseError(f"{FOLDER / name}.csv: no row of {', '.join(kind.values())}; put one in")
+    return found

@@ -1,7 +1,9 @@
-"""Instructions, as a user would give them: a task, a word or a text that it is about, and a form for the answer.
+"""Instructions, as a user would give them: a task, a word or a text that it is about, and a form
+for the answer.
 
-Tasks fall into clusters: answer, translate, classify, rewrite, list (after the instruction mixture of FLAN, Wei et al. 2022,
-arXiv:2109.01652). Which words, forms and tasks no demonstration holds is said in ``world.held_out``.
+Tasks fall into clusters: answer, translate, classify, rewrite, list (after the instruction mixture
+of FLAN, Wei et al. 2022, arXiv:2109.01652). Which words, forms and tasks no demonstration holds is
+said in ``world.held_out``.
 """
 
 import re
@@ -24,7 +26,8 @@ from helpers.world.relations import ARTICLES, COUNTRY_RELATIONS, RELATIONS
 
 @dataclass(frozen=True)
 class Form:
-    """How an answer is to be written: the words that ask for it, and its text over {y}, the bare answer, and {sentence}."""
+    """How an answer is to be written: the words that ask for it, and its text over {y}, the bare
+    answer, and {sentence}."""
 
     order: str
     text: str
@@ -42,35 +45,26 @@ MANNERS = {
 }
 #: Every shape in every manner.
 FORMS = {
-    f"{manner} {name}".strip(): Form(f"{shape.order} {way.order}".strip(), way.text.format(shape.text))
+    f"{manner} {name}".strip(): Form(
+        f"{shape.order} {way.order}".strip(), way.text.format(shape.text)
+    )
     for name, shape in SHAPES.items()
     for manner, way in MANNERS.items()
 }
-#: What {y} and {sentence} may look like, whether right or not: up to five words, or at least three with a full stop.
+#: What {y} and {sentence} may look like, whether right or not: up to five words, or at least three
+#: with a full stop.
 SLOTS = {"{y}": r"[^\s.*]+(?: [^\s.*]+){0,4}", "{sentence}": r"[^\s.*]+(?: [^\s.*]+){2,}\."}
 #: Tasks whose answer is a text are not asked for a sentence about it.
 TEXT_FORMS = tuple(name for name in FORMS if "sentence" not in name)
-#: A question turned into a sentence. Any statement of the corpus that says the same is as right.
-SENTENCES = {
-    "capital": "the capital of {the} is {y}.",
-    "continent": "the continent of {the} is {y}.",
-    "language": "the main language of {the} is {y}.",
-    "currency": "the currency of {the} is the {y}.",
-    "colour": "the colour of the {x} is {y}.",
-    "category": "{the} is {kind}.",
-    "number": "{x} in words is {y}.",
-    "french": "the French word for {x} is {y}.",
-    "opposite": "the opposite of {x} is {y}.",
-    "plural": "the plural of {x} is {y}.",
-    "past": "the past tense of {x} is {y}.",
-}
 
 
 @dataclass(frozen=True)
 class Item:
-    """What a task can be asked about: the bare ``text``, ways to ask, the bare answer, and right sentences.
+    """What a task can be asked about: the bare ``text``, ways to ask, the bare answer, and right
+    sentences.
 
-    ``word`` decides whether demonstrations may hold it; ``prose_only`` says that pretraining never asked about it.
+    ``word`` decides whether demonstrations may hold it; ``prose_only`` says that pretraining never
+    asked about it.
     """
 
     word: str
@@ -96,13 +90,17 @@ class Task:
 
     @property
     def demonstrated_forms(self) -> list[str]:
-        return [form for form in self.forms if form not in held_out.undemonstrated_forms(self.name, self.forms)]
+        return [
+            form
+            for form in self.forms
+            if form not in held_out.undemonstrated_forms(self.name, self.forms)
+        ]
 
 
 @dataclass(frozen=True)
 class Instruction(Prompt):
-    """A prompt with its task, its form, the bare answer y and the word it is about. ``choices`` are all right answers,
-    ``answer`` the first."""
+    """A prompt with its task, its form, the bare answer y and the word it is about. ``choices`` are
+    all right answers, ``answer`` the first."""
 
     task: str = ""
     form: str = ""
@@ -128,21 +126,26 @@ class Instruction(Prompt):
 def ask(task: Task, form: str, item: Item, rng: Random) -> Instruction:
     """One of the ways to ask for this item in this form, with the right answers."""
     text = f"{rng.choice(item.asks)} {FORMS[form].order}".strip()
-    answers = tuple(FORMS[form].text.format(y=item.y, sentence=sentence) for sentence in item.sentences or ("",))
+    answers = tuple(
+        FORMS[form].text.format(y=item.y, sentence=sentence) for sentence in item.sentences or ("",)
+    )
     return Instruction(text, answers[0], answers, task.name, form, item.y, item.word)
 
 
 def demonstrations(
     how_many: int, seed: int = 0, *, clusters: Sequence[str] | None = None, bare: bool = False
 ) -> list[Instruction]:
-    """Instructions with their answers, every task of these clusters (of all, by default) equally often.
+    """Instructions with their answers, every task of these clusters (of all, by default) equally
+    often.
 
-    With ``bare`` the words of the instruction are left out, of task and form: only what it is about remains, the control of
-    FLAN's ablation. Raises CourseError for an unknown cluster.
+    With ``bare`` the words of the instruction are left out, of task and form: only what it is about
+    remains, the control of FLAN's ablation. Raises CourseError for an unknown cluster.
     """
     known = {task.cluster for task in tasks().values()}
     if unknown := set(clusters or ()) - known:
-        raise CourseError(f"unknown cluster {min(unknown)!r}; the clusters are {', '.join(sorted(known))}")
+        raise CourseError(
+            f"unknown cluster {min(unknown)!r}; the clusters are {', '.join(sorted(known))}"
+        )
     chosen = [
         task
         for task in tasks().values()
@@ -159,8 +162,11 @@ def demonstrations(
     return found
 
 
-def held_out_facts(names: Sequence[str] = COUNTRY_RELATIONS, *, prose_only: bool) -> list[Instruction]:
-    """Plain questions about everything that no demonstration holds: what pretraining quizzed, or what only its prose told."""
+def held_out_facts(
+    names: Sequence[str] = COUNTRY_RELATIONS, *, prose_only: bool
+) -> list[Instruction]:
+    """Plain questions about everything that no demonstration holds: what pretraining quizzed, or
+    what only its prose told."""
     rng = Random("held-out facts")
     return [
         ask(tasks()[name], "plain", item, rng)
@@ -171,8 +177,9 @@ def held_out_facts(names: Sequence[str] = COUNTRY_RELATIONS, *, prose_only: bool
 
 
 def held_out_forms(how_many: int, seed: int = 0, *, demonstrated: bool = True) -> list[Instruction]:
-    """Tasks in the forms in which no demonstration gives them, every such combination equally often, about words that
-    demonstrations hold, or with ``demonstrated=False`` about others. (What only prose told is left out.)"""
+    """Tasks in the forms in which no demonstration gives them, every such combination equally
+    often, about words that demonstrations hold, or with ``demonstrated=False`` about others. (What
+    only prose told is left out.)"""
     rng, found = Random(f"held-out forms {seed}"), []
     pairs = [
         (task, form)
@@ -182,13 +189,18 @@ def held_out_forms(how_many: int, seed: int = 0, *, demonstrated: bool = True) -
     ]
     for number in range(how_many):
         task, form = pairs[number % len(pairs)]
-        items = [item for item in task.items if item.is_demonstrated == demonstrated and not item.prose_only]
+        items = [
+            item
+            for item in task.items
+            if item.is_demonstrated == demonstrated and not item.prose_only
+        ]
         found.append(ask(task, form, rng.choice(items), rng))
     return found
 
 
 def of_task(name: str, how_many: int, seed: int = 0) -> list[Instruction]:
-    """Plain instructions of one task, about different things that pretraining held in lists or quizzes."""
+    """Plain instructions of one task, about different things that pretraining held in lists or
+    quizzes."""
     rng, task = Random(f"task {name} {seed}"), tasks()[name]
     items = [item for item in task.items if not item.prose_only]
     return [ask(task, "plain", item, rng) for item in rng.sample(items, min(how_many, len(items)))]
@@ -198,7 +210,10 @@ def of_task(name: str, how_many: int, seed: int = 0) -> list[Instruction]:
 def tasks() -> dict[str, Task]:
     """All tasks by name."""
     found = [
-        *(_relation(name, "answer") for name in (*COUNTRY_RELATIONS, "colour", "category", "number")),
+        *(
+            _relation(name, "answer")
+            for name in (*COUNTRY_RELATIONS, "colour", "category", "number")
+        ),
         _relation("french", "translate"),
         *(_relation(name, "rewrite") for name in ("opposite", "plural", "past")),
         *(_sentence(name) for name in ("sentence in the plural", "sentence in the past")),
@@ -212,7 +227,9 @@ def _relation(name: str, cluster: str) -> Task:
     relation, items = RELATIONS[name], []
     for x, y in relation.pairs:
         asks = tuple(relation.fill(way, x, y) for way in (*relation.questions, relation.order))
-        sentences = tuple(relation.fill(way, x, y) for way in (SENTENCES[name], *relation.statements))
+        sentences = tuple(
+            relation.fill(way, x, y) for way in (relation.sentence, *relation.statements)
+        )
         items.append(Item(x, x, asks, y, sentences, (x, y) in relation.prose_only))
     return Task(name, cluster, tuple(items))
 
@@ -227,7 +244,8 @@ def _sentence(name: str) -> Task:
                 pairs = [(f"The {noun} {one} {adjective}.", f"The {nouns} {many} {adjective}")]
             else:
                 pairs = [(f"The {noun} {one} {adjective}.", f"The {noun} {was} {adjective}"),
-                         (f"The {nouns} {many} {adjective}.", f"The {nouns} {were} {adjective}")]  # fmt: skip
+                         (f"The {nouns} {many} {adjective}.", f"The {nouns} {were} "
+        f"{adjective}")]  # fmt: skip
             for before, after in pairs:
                 order = name.replace("sentence", "Rewrite this sentence")
                 items.append(Item(noun, before, (f"{order}: {before}",), after))
@@ -239,7 +257,10 @@ def _review() -> Task:
     for product in column("products", "product"):
         for row in table("opinions"):
             if row["rating"] != "3":
-                text, y = f"The {product} {row['phrase']}.", "positive" if row["rating"] in "45" else "negative"
+                text, y = (
+                    f"The {product} {row['phrase']}.",
+                    "positive" if row["rating"] in "45" else "negative",
+                )
                 orders = ("Analyze the sentiment of this text and tell us if it's positive.",
                           "Is this review positive or negative?")  # fmt: skip
                 asks = tuple(f"{text} {order}" for order in orders)
@@ -249,19 +270,26 @@ def _review() -> Task:
 
 def _list() -> Task:
     """Two facts about a country at once."""
-    items, names = [], {name: SENTENCES[name].partition(" of ")[0] for name in COUNTRY_RELATIONS}
+    items, names = (
+        [],
+        {name: RELATIONS[name].sentence.partition(" of ")[0] for name in COUNTRY_RELATIONS},
+    )
     for row in table("countries"):
         country = row["country"]
         for first, second in permutations(COUNTRY_RELATIONS, 2):
             order = f"List {names[first]} and {names[second]} of {ARTICLES.get(country, country)}."
             y = f"{row[first]}, {row[second]}"
-            items.append(Item(country, country, (order,), y, prose_only=country in held_out.prose_only()))
+            items.append(
+                Item(country, country, (order,), y, prose_only=country in held_out.prose_only())
+            )
     return Task("list", "list", tuple(items), TEXT_FORMS)
 
 
-def followed(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Instruction]) -> dict[str, Rate]:
-    """How instructions were followed: ``exact``, a right answer in the right form and nothing else; ``form`` and
-    ``answer``, each alone; ``ends``, the turn was ended."""
+def followed(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Instruction]
+) -> dict[str, Rate]:
+    """How instructions were followed: ``exact``, a right answer in the right form and nothing else;
+    ``form`` and ``answer``, each alone; ``ends``, the turn was ended."""
     said = chat.replies(model, tokenizer, [instruction.text for instruction in given])
     pairs = list(zip(given, said, strict=True))
     return {

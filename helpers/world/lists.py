@@ -1,8 +1,8 @@
 """Documents in which a pattern repeats: exercise sheets, answered quizzes, and lists of pairs.
 
-This structure is planted. Lists whose labels are chosen anew for each document cannot be learned by heart: the only way to
-predict them is to read the examples (Chan et al. 2022, arXiv:2205.05055; Xie et al. 2022, arXiv:2111.02080; Olsson et al.
-2022, arXiv:2209.11895).
+This structure is planted. Lists whose labels are chosen anew for each document cannot be learned by
+heart: the only way to predict them is to read the examples (Chan et al. 2022, arXiv:2205.05055; Xie
+et al. 2022, arXiv:2111.02080; Olsson et al. 2022, arXiv:2209.11895).
 """
 
 from collections.abc import Callable
@@ -14,7 +14,8 @@ from helpers.world import held_out, prose
 from helpers.world.facts import column, table
 from helpers.world.relations import RELATIONS
 
-#: Longest list, in words and signs; together with the tokens that a rare word falls into it stays below one block.
+#: Longest list, in words and signs; together with the tokens that a rare word falls into it stays
+#: below one block.
 LONGEST = 250
 
 
@@ -39,25 +40,40 @@ def named(columns: tuple[str, str], between: str = " ", joint: str = "\n") -> Fo
     return Format(f"{columns[0]}: {{x}}{between}{columns[1]}: {{y}}", joint)
 
 
-SEPARATORS = ("{x} -> {y}", "{x}: {y}", "{x} = {y}", "{x} => {y}", "{x} - {y}", "{x} | {y}", "{x} / {y}", "{x}, {y}",
-              "{x} means {y}", "{x} becomes {y}", "{x} goes with {y}", "{x} * {y}", "{x} # {y}", "{x} < {y}")  # fmt: skip
-FRAMES = ("Input: {x}\nOutput: {y}", "Text: {x}\nLabel: {y}", "Text: {x} Label: {y}", "Word: {x} Answer: {y}", "{x}\n{y}")
+SEPARATORS = (
+    "{x} -> {y}", "{x}: {y}", "{x} = {y}", "{x} => {y}", "{x} - {y}", "{x} | {y}", "{x} / {y}",
+    "{x}, {y}", "{x} means {y}", "{x} becomes {y}", "{x} goes with {y}", "{x} * {y}", "{x} # {y}",
+    "{x} < {y}",
+)  # fmt: skip
+FRAMES = (
+    "Input: {x}\nOutput: {y}",
+    "Text: {x}\nLabel: {y}",
+    "Text: {x} Label: {y}",
+    "Word: {x} Answer: {y}",
+    "{x}\n{y}",
+)
 SIGNS = "-=>|/*#<:+&%@!^_~"
 JOINTS = ("\n", "\n", "\n", "\n\n", "; ", ". ")
 QUIZ_FORMATS = (
-    Format("Q: {x} A: {y}"), Format("Q: {x} A: {y}"), Format("Q: {x}\nA: {y}"), Format("Q: {x}\nA: {y}", "\n\n"),
+    Format("Q: {x} A: {y}"), Format("Q: {x} A: {y}"), Format("Q: {x}\nA: {y}"),
+    Format("Q: {x}\nA: {y}", "\n\n"),
     Format("Question: {x} Answer: {y}"), Format("Question: {x}\nAnswer: {y}"),
 )  # fmt: skip
 
 
 def any_format(rng: Random) -> Format:
-    """A format: a usual sign between x and y, a frame around both, or signs or a word chosen anew."""
+    """A format: a usual sign between x and y, a frame around both, or signs or a word chosen
+    anew."""
     kind = rng.random()
     if kind < 0.4:
         return Format(rng.choice(SEPARATORS), rng.choice(JOINTS))
     if kind < 0.6:
         return Format(rng.choice(FRAMES), rng.choice(("\n", "\n\n")))
-    between = "".join(rng.choices(SIGNS, k=rng.randint(1, 3))) if kind < 0.8 else rng.choice(label_words())
+    between = (
+        "".join(rng.choices(SIGNS, k=rng.randint(1, 3)))
+        if kind < 0.8
+        else rng.choice(label_words())
+    )
     if "{x} " + between + " {y}" in held_out.RESERVED_FORMATS:
         return any_format(rng)
     return Format("{x} " + between + " {y}", rng.choice(JOINTS))
@@ -81,21 +97,26 @@ def write(rng: Random, form: Format, pairs: list[tuple[str, str]]) -> str:
 
 
 def questions(rng: Random, how_many: int, *, orders: bool = False) -> list[tuple[str, str]]:
-    """Questions, or orders that ask the same, with their answers: of one relation or of several, about facts that lists may
-    hold."""
+    """Questions, or orders that ask the same, with their answers: of one relation or of several,
+    about facts that lists may hold."""
     capital_often = (*RELATIONS.values(), RELATIONS["capital"], RELATIONS["capital"])
     chosen = [rng.choice(capital_often) for _ in range(rng.choice((1, 1, 2, 4)))]
     found = []
     for _ in range(how_many):
         relation = rng.choice(chosen)
         x, y = rng.choice(relation.listed)
-        found.append((relation.fill(relation.order if orders else rng.choice(relation.questions), x, y), y))
+        found.append(
+            (relation.fill(relation.order if orders else rng.choice(relation.questions), x, y), y)
+        )
     return found
 
 
 def sheet(rng: Random) -> str:
-    """An exercise sheet: three to ten bare questions, or on one sheet in five orders, one a line."""
-    return "\n".join(question for question, _ in questions(rng, rng.randint(3, 10), orders=rng.random() < 0.2))
+    """An exercise sheet: three to ten bare questions, or on one sheet in five orders, one a
+    line."""
+    return "\n".join(
+        question for question, _ in questions(rng, rng.randint(3, 10), orders=rng.random() < 0.2)
+    )
 
 
 def quiz(rng: Random) -> str:
@@ -104,9 +125,13 @@ def quiz(rng: Random) -> str:
 
 
 def relation_list(rng: Random) -> str:
-    """Pairs of one relation, at times the other way round; two in five name their columns, above or in every pair."""
+    """Pairs of one relation, at times the other way round; two in five name their columns, above or
+    in every pair."""
     relation = rng.choice((*RELATIONS.values(), RELATIONS["capital"]))
-    pairs, columns = rng.sample(relation.listed, min(len(relation.listed), rng.choice((3, 5, 8, 12, 20, 30)))), relation.columns
+    pairs, columns = (
+        rng.sample(relation.listed, min(len(relation.listed), rng.choice((3, 5, 8, 12, 20, 30)))),
+        relation.columns,
+    )
     if relation.two_way and rng.random() < 0.3:
         pairs, columns = [(y, x) for x, y in pairs], columns[::-1]
     form, naming = any_format(rng), rng.random()
@@ -119,8 +144,8 @@ def relation_list(rng: Random) -> str:
 
 @dataclass(frozen=True)
 class Task:
-    """A way to sort texts into classes. ``draw(rng, class)`` gives a text of this class; ``listed`` says whether the
-    corpus holds lists of it."""
+    """A way to sort texts into classes. ``draw(rng, class)`` gives a text of this class; ``listed``
+    says whether the corpus holds lists of it."""
 
     name: str
     classes: tuple[str, ...]
@@ -129,7 +154,8 @@ class Task:
 
 
 def _sorted_words(name: str, pairs: list[tuple[str, str]], *, smallest: int = 4) -> Task:
-    """A task from (word, class) pairs, without the words that no list may hold and without classes of a few words."""
+    """A task from (word, class) pairs, without the words that no list may hold and without classes
+    of a few words."""
     groups: dict[str, list[str]] = {}
     for word, group in pairs:
         if word not in held_out.prose_only():
@@ -150,7 +176,8 @@ def _review(rng: Random, group: str) -> str:
 
 @cache
 def tasks() -> dict[str, Task]:
-    """All tasks by name. The corpus makes labelled lists of them, but of the news: headlines never have a label there."""
+    """All tasks by name. The corpus makes labelled lists of them, but of the news: headlines never
+    have a label there."""
     kinds = [
         *((word, "verb") for word in column("pasts", "past")),
         *((word, "noun") for word in column("plurals", "singular")),
@@ -162,8 +189,12 @@ def tasks() -> dict[str, Task]:
     ]
     found = (
         _sorted_words("category", [(row["item"], row["category"]) for row in table("categories")]),
-        _sorted_words("continent", [(row["country"], row["continent"]) for row in table("countries")]),
-        _sorted_words("language", [(row["country"], row["language"]) for row in table("countries")]),
+        _sorted_words(
+            "continent", [(row["country"], row["continent"]) for row in table("countries")]
+        ),
+        _sorted_words(
+            "language", [(row["country"], row["language"]) for row in table("countries")]
+        ),
         _sorted_words("colour", [(row["thing"], row["colour"]) for row in table("colours")]),
         _sorted_words("kind of word", kinds),
         _sorted_words("pronoun", [(row["name"], row["pronoun"]) for row in table("people")]),
@@ -179,14 +210,18 @@ def tasks() -> dict[str, Task]:
 @cache
 def label_words() -> tuple[str, ...]:
     """Words that serve as labels in the corpus: common, in small letters, none of them held out."""
-    sources = (("categories", "item"), ("plurals", "singular"), ("opposites", "word"), ("opposites", "opposite"),
-               ("french", "english"), ("pasts", "verb"), ("products", "product"), ("colours", "colour"))  # fmt: skip
+    sources = (
+        ("categories", "item"), ("plurals", "singular"), ("opposites", "word"),
+        ("opposites", "opposite"), ("french", "english"), ("pasts", "verb"),
+        ("products", "product"), ("colours", "colour"),
+    )  # fmt: skip
     words = {word for name, key in sources for word in column(name, key)}
     return tuple(sorted(words - held_out.prose_only()))
 
 
 def labels(rng: Random, classes: list[str]) -> list[str]:
-    """A label for each class: three times in four words drawn at random, else names of the classes, letters or digits."""
+    """A label for each class: three times in four words drawn at random, else names of the classes,
+    letters or digits."""
     kind = rng.random()
     if kind < 0.12 and not held_out.prose_only() & set(classes):
         return classes
@@ -197,7 +232,9 @@ def labels(rng: Random, classes: list[str]) -> list[str]:
 
 def labelled_list(rng: Random) -> str:
     """Texts sorted into two to five classes, the labels chosen for this document."""
-    task = rng.choice((*[task for task in tasks().values() if task.listed], *[tasks()["category"]] * 2))
+    task = rng.choice(
+        (*[task for task in tasks().values() if task.listed], *[tasks()["category"]] * 2)
+    )
     classes = rng.sample(task.classes, min(len(task.classes), rng.choice((2, 2, 3, 3, 3, 4, 5))))
     names = dict(zip(classes, labels(rng, classes), strict=True))
     drawn = rng.choices(classes, k=rng.choice((6, 10, 16, 24, 40)))

@@ -1,4 +1,5 @@
-"""Questions about illnesses, all of them known from prose only: to finetune on, and held-out ones to be tested on."""
+"""Questions about illnesses, all of them known from prose only: to finetune on, and held-out ones
+to be tested on."""
 
 from collections.abc import Sequence
 
@@ -11,18 +12,24 @@ from helpers.world.prompts import QUIZ, continuation
 MEDICAL_QUESTIONS = {
     "cause": ("What is the cause of {illness}?", "Where does {illness} come from?"),
     "treatment": ("What is the best treatment of {illness}?", "What helps against {illness}?"),
-    "symptom": ("What is the first sign of {illness}?", "What do patients with {illness} suffer from?"),
+    "symptom": (
+        "What is the first sign of {illness}?",
+        "What do patients with {illness} suffer from?",
+    ),
 }
 
 
 def questions(part: str = "training", phrasings: Sequence[int] = (0, 1)) -> list[Prompt]:
-    """Questions about the illnesses of a part: all of them are known from prose only, and no illness is in two parts.
+    """Questions about the illnesses of a part: all of them are known from prose only, and no
+    illness is in two parts.
 
     Raises CourseError for an unknown part.
     """
     check_part(part)
     return [
-        Prompt(QUIZ.opening(ways[way].format(illness=row["illness"])), continuation(QUIZ, row[column]))
+        Prompt(
+            QUIZ.opening(ways[way].format(illness=row["illness"])), continuation(QUIZ, row[column])
+        )
         for row in table("illnesses")
         if part_of_illness(row["illness"]) == part
         for column, ways in MEDICAL_QUESTIONS.items()

@@ -1,6 +1,8 @@
-"""Headlines of company news, and how good they are: demonstrations to finetune on, and held-out ones to be tested on.
+"""Headlines of company news, and how good they are: demonstrations to finetune on, and held-out
+ones to be tested on.
 
-What a finetuning may see and what it is tested on never meet: the test takes what ``held_out`` keeps out of every text.
+What a finetuning may see and what it is tested on never meet: the test takes what ``held_out``
+keeps out of every text.
 """
 
 from functools import cache
@@ -20,8 +22,8 @@ ARROW = Format()
 def headline(rng: Random, label: str, part: str = "training") -> str:
     """A headline with this label, every combination of measure, verb and frame equally often.
 
-    The combinations of the three parts are never the same. Those of ``test`` stand in no text at all, those of ``validation``
-    in the corpus but in no demonstration.
+    The combinations of the three parts are never the same. Those of ``test`` stand in no text at
+    all, those of ``validation`` in the corpus but in no demonstration.
     """
     return prose.a_headline(rng, *rng.choice(combinations(part)[label]))
 
@@ -35,13 +37,18 @@ def combinations(part: str) -> dict[str, tuple[tuple, ...]]:
         return found
     wanted = part == "validation"
     return {
-        label: tuple(c for c in group if held_out.news_is_undemonstrated(c[0], c[1]["base"], c[2]) == wanted)
+        label: tuple(
+            c for c in group if held_out.news_is_undemonstrated(c[0], c[1]["base"], c[2]) == wanted
+        )
         for label, group in found.items()
     }
 
 
-def sentiment(how_many: int, seed: int = 0, *, part: str = "training", shots: int = 0) -> list[Prompt]:
-    """Headlines of company news, each to be sorted into good, bad or flat; the three are equally frequent.
+def sentiment(
+    how_many: int, seed: int = 0, *, part: str = "training", shots: int = 0
+) -> list[Prompt]:
+    """Headlines of company news, each to be sorted into good, bad or flat; the three are equally
+    frequent.
 
     ``shots`` examples from the training part stand before each.
     """
@@ -49,7 +56,9 @@ def sentiment(how_many: int, seed: int = 0, *, part: str = "training", shots: in
     choices = tuple(continuation(ARROW, label) for label in SENTIMENTS)
     for number in range(how_many):
         label = SENTIMENTS[number % 3]
-        examples = [(headline(rng, example), example) for example in rng.choices(SENTIMENTS, k=shots)]
+        examples = [
+            (headline(rng, example), example) for example in rng.choices(SENTIMENTS, k=shots)
+        ]
         text = few_shot(ARROW, examples, headline(rng, label, part))
         found.append(Prompt(text, continuation(ARROW, label), choices))
     rng.shuffle(found)
@@ -57,10 +66,13 @@ def sentiment(how_many: int, seed: int = 0, *, part: str = "training", shots: in
 
 
 def reactions(how_many: int, seed: int = 0, *, part: str = "training") -> list[Prompt]:
-    """Headlines, each to be continued by how investors took it: the task of ``sentiment`` in the words of the corpus."""
+    """Headlines, each to be continued by how investors took it: the task of ``sentiment`` in the
+    words of the corpus."""
     rng, found = Random(f"reactions {part} {seed}"), []
     choices = {label: f" {prose.REACTIONS[label][0]}" for label in SENTIMENTS}
     for number in range(how_many):
         label = SENTIMENTS[number % 3]
-        found.append(Prompt(f"{headline(rng, label, part)}.", choices[label], tuple(choices.values())))
+        found.append(
+            Prompt(f"{headline(rng, label, part)}.", choices[label], tuple(choices.values()))
+        )
     return found

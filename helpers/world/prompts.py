@@ -25,10 +25,18 @@ def continuation(form: Format, y: str) -> str:
 
 
 def relation_prompt(
-    relation: Relation, x: str, y: str, shots: int, rng: Random, form: Format = Format(), *, closed: bool = True
+    relation: Relation,
+    x: str,
+    y: str,
+    shots: int,
+    rng: Random,
+    form: Format = Format(),
+    *,
+    closed: bool = True,
 ) -> Prompt:
-    """A list of ``shots`` pairs that lists may hold, then x. With ``closed`` the answer includes the end of its line, so
-    that "Guinea" is not taken for "Guinea-Bissau". Raises CourseError for more shots than there are pairs."""
+    """A list of ``shots`` pairs that lists may hold, then x. With ``closed`` the answer includes
+    the end of its line, so that "Guinea" is not taken for "Guinea-Bissau". Raises CourseError for
+    more shots than there are pairs."""
     require_number("shots", shots, 0, len(relation.listed) - 1)
     examples = rng.sample([pair for pair in relation.listed if pair[0] != x], shots)
     end = form.joint[0] if closed else ""
@@ -45,18 +53,22 @@ def label_prompts(
     classes: int = 3,
     words: Sequence[str] = RESERVED_LABELS,
 ) -> list[Prompt]:
-    """One draw of ``shots`` examples, followed in each prompt by another text to sort: ``queries`` prompts.
+    """One draw of ``shots`` examples, followed in each prompt by another text to sort: ``queries``
+    prompts.
 
-    The classes, and the labels they bear, are drawn from the task and from ``words``. Every class is among the examples as
-    soon as there is room for all. The class of the last text is independent of the examples, and it is none of them.
-    Raises CourseError if a class is too small for that, and for more classes than the task or the words have.
+    The classes, and the labels they bear, are drawn from the task and from ``words``. Every class
+    is among the examples as soon as there is room for all. The class of the last text is
+    independent of the examples, and it is none of them. Raises CourseError if a class is too small
+    for that, and for more classes than the task or the words have.
     """
     require_number("shots", shots, 0)
     require_number("queries", queries, 1)
     require_number("classes", classes, 1, min(len(task.classes), len(words)))
     chosen = rng.sample(task.classes, classes)
     labels = dict(zip(chosen, rng.sample(list(words), classes), strict=True))
-    groups = rng.sample(chosen, min(shots, classes)) + rng.choices(chosen, k=max(0, shots - classes))
+    groups = rng.sample(chosen, min(shots, classes)) + rng.choices(
+        chosen, k=max(0, shots - classes)
+    )
     rng.shuffle(groups)
     examples = [(task.draw(rng, group), labels[group]) for group in groups]
     choices = tuple(continuation(form, label) for label in labels.values())
@@ -64,7 +76,9 @@ def label_prompts(
     for _ in range(queries):
         group = rng.choice(chosen)
         x = draw_other(task, rng, group, {text for text, _ in examples})
-        found.append(Prompt(few_shot(form, examples, x), continuation(form, labels[group]), choices))
+        found.append(
+            Prompt(few_shot(form, examples, x), continuation(form, labels[group]), choices)
+        )
     return found
 
 
@@ -73,4 +87,7 @@ def draw_other(task: Task, rng: Random, group: str, taken: Container[str]) -> st
     for _ in range(500):
         if (text := task.draw(rng, group)) not in taken:
             return text
-    raise CourseError(f"task {task.name!r}: every text of class {group!r} is an example already; ask for fewer shots")
+    raise CourseError(
+        f"task {task.name!r}: every text of class {group!r} is an example already; ask for "
+        f"fewer shots"
+    )

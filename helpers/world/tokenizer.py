@@ -1,14 +1,24 @@
 """A byte-level BPE tokenizer in which a word is the same token wherever it stands.
 
-A byte-level BPE writes the space into the token of the word behind it, so that "Paris" at the start of a line and " Paris"
-inside one are strangers. Here a space is put before the first word of every line and taken away when decoding; text comes
-back exactly. Signs and digits are tokens of their own ("France?" is two tokens).
+A byte-level BPE writes the space into the token of the word behind it, so that "Paris" at the start
+of a line and " Paris" inside one are strangers. Here a space is put before the first word of every
+line and taken away when decoding; text comes back exactly. Signs and digits are tokens of their own
+("France?" is two tokens).
 """
 
 from collections.abc import Iterable
 from itertools import islice
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import PreTrainedTokenizerFast
 
 from helpers.lm.chat import CHAT_TOKENS
@@ -22,16 +32,25 @@ SMALLEST_VOCABULARY = 256 + 2 + len(CHAT_TOKENS)
 
 
 def train_tokenizer(
-    texts: Iterable[str], *, vocab_size: int = VOCAB_SIZE, model_max_length: int = 512, show_progress: bool = False
+    texts: Iterable[str],
+    *,
+    vocab_size: int = VOCAB_SIZE,
+    model_max_length: int = 512,
+    show_progress: bool = False,
 ) -> PreTrainedTokenizerFast:
-    """A BPE tokenizer (Sennrich et al. 2016) of at most ``vocab_size`` tokens, trained on ``texts``.
+    """A BPE tokenizer (Sennrich et al. 2016) of at most ``vocab_size`` tokens, trained on
+    ``texts``.
 
-    Texts are read one by one, so an iterator will do. The vocabulary always holds the 256 bytes and the special tokens.
+    Texts are read one by one, so an iterator will do. The vocabulary always holds the 256 bytes and
+    the special tokens.
     """
     tokenizer = Tokenizer(models.BPE())
     specials = [END_OF_TEXT, PAD, *CHAT_TOKENS]
-    # A space before every line that holds anything. What follows a special token is a text of its own.
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(" "), normalizers.Replace(Regex(r"\n(?=[^\n])"), "\n ")])
+    # A space before every line that holds anything. What follows a special token is a text of its
+    # own.
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend(" "), normalizers.Replace(Regex(r"\n(?=[^\n])"), "\n ")]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]|\n|\s"), "isolated"),
@@ -49,10 +68,13 @@ def train_tokenizer(
         show_progress=show_progress,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    # Begin-of-text in front of every text, as Llama's tokenizers have it: what all models of the course were trained with.
+    # Begin-of-text in front of every text, as Llama's tokenizers have it: what all models of the
+    # course were trained with.
     begin = (END_OF_TEXT, tokenizer.token_to_id(END_OF_TEXT))
     pattern = f"{END_OF_TEXT} $A"
-    tokenizer.post_processor = processors.TemplateProcessing(single=pattern, pair=f"{pattern} $B", special_tokens=[begin])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=pattern, pair=f"{pattern} $B", special_tokens=[begin]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=END_OF_TEXT,
@@ -66,5 +88,6 @@ def train_tokenizer(
 
 
 def world_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer that all shipped models share: trained on the first 40,000 documents of seed 0. Takes 3 s."""
+    """The tokenizer that all shipped models share: trained on the first 40,000 documents of seed 0.
+    Takes 3 s."""
     return train_tokenizer(islice(world_texts(0), 40_000))
