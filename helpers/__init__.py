@@ -27,10 +27,7 @@ their own.
 """
 
 import os
-import warnings
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 if os.environ.get("COURSE_PROFILE", "tiny") == "tiny":
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing of this profile comes from a network
-# What peft 0.21 calls:
-warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")

@@ -107,19 +107,20 @@ def gpu() -> str:
 
 def models() -> str:
     """Whether the shipped models are whole."""
+    from helpers import profiles
     from helpers.errors import CourseError
-    from helpers.lm import ask, models
+    from helpers.lm import ask
 
     try:
-        model, tokenizer = models.load("large")
-        said = ask.generate(
+        model, tokenizer = profiles.current().load()
+        reply = ask.generate(
             model, tokenizer, ["Q: What is the capital of France? A:"], max_new_tokens=4
         )[0]
     except CourseError as error:
         raise Missing(str(error)) from None
-    if not said.strip().startswith("Paris"):
+    if not reply.strip().startswith("Paris"):
         raise Missing(
-            f"the capital of France is {said!r}; restore the folder helpers/pretrained (git "
+            f"the capital of France is {reply!r}; restore the folder helpers/pretrained (git "
             f"checkout)"
         )
     return "the capital of France is Paris"
@@ -174,7 +175,7 @@ def two_pairs(file: str) -> object:
     from helpers.world import tastes
 
     return Labelling(
-        [Pair(q, Reply(f"{q.y}."), Reply(q.choices[0])) for q in tastes.questions(2)], Path(file)
+        [Pair(q, Reply(f"{q.y}."), Reply(q.answers[0])) for q in tastes.questions(2)], Path(file)
     )
 
 

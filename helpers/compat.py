@@ -2,6 +2,7 @@
 test of each fails when the library no longer needs it."""
 
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,20 @@ from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel, Trainer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+from transformers.utils import logging
 from trl.trainer import utils as trl_utils
 
 from helpers import files
 
 FLOAT_ATTENTION = "sdpa_in_float32"
+
+
+def quiet() -> None:
+    """transformers 5.24 draws a bar for a file of 7 MB, read before one could see it, and warns of
+    a name that peft 0.21 still calls it by. For this process both are hushed: for models that come
+    from a network the bars are wanted."""
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
 
 
 @contextmanager
@@ -83,7 +93,7 @@ class SafeTrainer(Trainer):
     def _save_checkpoint(self, model, trial) -> None:
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         earlier = checkpoints(folder.parent)
-        with files.replacing(folder, "checkpoint") as beside:
+        with files.atomic_folder(folder, "checkpoint") as beside:
             self.model.save_pretrained(beside)
             save_file(self.optimizer.optimizer.tensors(), beside / "optimizer.safetensors")
             rates = {"last_lr": self.lr_scheduler.get_last_lr()}

@@ -25,6 +25,18 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Question(Prompt):
+    """What a person would put to an assistant, with all that answers it: ``answer``, without a
+    space in front, is the first of the right ``answers``."""
+
+    answers: tuple[str, ...] = ()
+
+    def is_right(self, reply: str) -> bool:
+        """Whether the reply is one of the right answers, word for word."""
+        return reply in self.answers
+
+
+@dataclass(frozen=True)
 class Reply:
     """What an assistant said in its turn, and whether it ended the turn or was cut off."""
 

@@ -34,10 +34,10 @@ LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
 def checksum(file: Path) -> str:
     """SHA-256 of a file's bytes."""
     with file.open("rb") as opened:
-        found = sha256()
+        digest = sha256()
         while part := opened.read(1 << 20):
-            found.update(part)
-    return found.hexdigest()
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def write_manifest(folder: Path, kind: str) -> None:
@@ -158,7 +158,7 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
         os.close(handle)
 
 
-class replacing:  # noqa: N801 (reads as a verb in ``with replacing(folder) as beside``)
+class atomic_folder:  # noqa: N801 (reads as a verb in ``with atomic_folder(folder) as beside``)
     """A new folder beside ``folder`` to write into; it takes its place at the end of the block, or
     goes if that fails.
 

@@ -98,13 +98,10 @@ class Table(HTML):
 
     def __init__(self, frame: pd.DataFrame, caption: str = ""):
         with pd.option_context("display.max_colwidth", None):  # nothing is cut off
-            lines = [str] * len(
-                frame.columns
-            )  # or the end of a line would be written as two characters
-            plain = [
-                "tex2jax_ignore",
-                "mathjax_ignore",
-            ]  # a dollar is a dollar, whichever of them a page knows
+            # Or the end of a line would be written as two characters.
+            lines = [str] * len(frame.columns)
+            # A dollar is a dollar, whichever of them a page knows.
+            plain = ["tex2jax_ignore", "mathjax_ignore"]
             drawn = frame.to_html(
                 index=False, border=0, justify="left", formatters=lines, classes=plain
             )
@@ -160,11 +157,8 @@ class LiveCurve(TrainerCallback):
         self.handle: DisplayHandle | None = None
 
     def on_train_begin(self, args, state, control, **kwargs) -> None:
-        self.steps, self.losses, self.handle = (
-            [],
-            [],
-            None,
-        )  # a training that is begun anew has a curve of its own
+        # A training that is begun anew has a curve of its own.
+        self.steps, self.losses, self.handle = [], [], None
         self.started = self.drawn = time.perf_counter()
 
     def on_log(self, args, state, control, logs=None, **kwargs) -> None:

@@ -24,12 +24,12 @@ import psutil
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from helpers import benchmark, files, runtime
+from helpers import benchmark, compat, files, runtime
 from helpers.errors import CourseError
 from helpers.lm import ask, models
 from helpers.texts import bytes_in, own_texts
 from helpers.training.packing import bits_per_byte, pack, pieces_of, token_count
-from helpers.training.pretraining import RECIPE, DivergedError, checkpoints, pretrain
+from helpers.training.pretraining import RECIPE, DivergedError, checkpoints, pretrain, settings_of
 from helpers.world import facts, skills
 from helpers.world.corpus import VALIDATION_SEED, validation_texts, world_texts
 from helpers.world.tokenizer import (
@@ -53,7 +53,7 @@ BUSY = "another process is training into this folder; wait for it, or give anoth
 
 def results(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> dict[str, str]:
     """The model's results on the measures of the course, for its card."""
-    facts, bare = skills.facts(model, tokenizer), skills.bare_questions(model, tokenizer)
+    facts, bare = skills.recall(model, tokenizer), skills.bare_questions(model, tokenizer)
     return {
         "grammar, combinations never generated": str(
             skills.grammar(lambda t: ask.logprobs(model, tokenizer, t))["all"]
@@ -161,13 +161,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "argument --replace-shipped: a shipped model is of the course's own text, and at "
             "its own place"
         )
+    compat.quiet()
+    runtime.follow_quota()
     if options.threads:
         torch.set_num_threads(options.threads)
-    for stream in (
-        sys.stdout,
-        sys.stderr,
-    ):  # a name that this terminal cannot write is no reason to stop
+    for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
+            # A name that this terminal cannot write is no reason to stop.
             stream.reconfigure(errors="backslashreplace")
     try:
         benchmark.benchmark() if options.benchmark else run(options)
@@ -179,8 +179,8 @@ def run(options: argparse.Namespace) -> None:
     """One whole run of the command: data, training with checkpoints, the model with its card."""
     out = target(options)
     most = options.tokens or RECIPE["tokens"]
-    given = sum(map(bytes_in, options.text or ()))
-    needed = BYTES_PER_TOKEN * (min(most, given // 3) if options.text else most)
+    bytes_given = sum(map(bytes_in, options.text or ()))
+    needed = BYTES_PER_TOKEN * (min(most, bytes_given // 3) if options.text else most)
     if needed > (free := psutil.virtual_memory().available):
         raise CourseError(
             f"--tokens {most}: {needed / 1e9:.1f} GB of memory are needed, {free / 1e9:.1f} "
@@ -220,9 +220,8 @@ def target(options: argparse.Namespace) -> Path:
     files.check_replaceable(out, "model")
     size, vocabulary = models.size_named(options.size), options.vocab_size or VOCAB_SIZE
     weights = 4 * (vocabulary * size.width + 10 * size.depth * size.width**2)
-    files.check_space(
-        out, 8 * weights
-    )  # two checkpoints with the state of the optimizer, and the model
+    # Two checkpoints with the state of the optimizer, and the model.
+    files.check_space(out, 8 * weights)
     return out
 
 
@@ -306,11 +305,11 @@ def run_folder(
             raise CourseError(
                 f"{folder}: no checkpoint to resume from; run the command without --resume"
             )
-        found = settings_of(folder)
-        if other := [key for key, value in settings.items() if found.get(key) != value]:
-            asked = f"{other[0]} {found.get(other[0])}, not {settings[other[0]]}"
+        earlier = settings_of(folder)
+        if other := [key for key, value in settings.items() if earlier.get(key) != value]:
+            other_settings = f"{other[0]} {earlier.get(other[0])}, not {settings[other[0]]}"
             raise CourseError(
-                f"{folder}: holds a run of {asked}; repeat its options and text, or run "
+                f"{folder}: holds a run of {other_settings}; repeat its options and text, or run "
                 f"without --resume"
             )
         return folder
@@ -318,7 +317,7 @@ def run_folder(
     if (folder / "settings.json").exists():
         with files.locked(folder / "settings.json", BUSY):
             files.remove(folder, "run")
-    with files.replacing(folder, "run") as beside:
+    with files.atomic_folder(folder, "run") as beside:
         saved = settings | {"dtype": str(runtime.fastest_dtype()).removeprefix("torch.")}
         (beside / "settings.json").write_text(json.dumps(saved), encoding="utf-8")
     return folder
@@ -326,26 +325,14 @@ def run_folder(
 
 def text_checksum(texts: tuple[list[str], list[str]] | None) -> str:
     """The first digits of a SHA-256 of the reader's own texts, or of the facts of the world."""
-    found = sha256()
+    digest = sha256()
     for text in (
         [text for part in texts for text in part]
         if texts
         else map(repr, map(facts.table, facts.names()))
     ):
-        found.update(text.encode() + b"\0")
-    return found.hexdigest()[:12]
-
-
-def settings_of(folder: Path) -> dict:
-    """What the run in this folder was started with. Raises CourseError, naming the file, where it
-    cannot be read."""
-    file = folder / "settings.json"
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise CourseError(
-            f"{file}: damaged or missing ({error}); run the command without --resume"
-        ) from None
+        digest.update(text.encode() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from helpers import lm
+from helpers import compat, lm, runtime
 from helpers.errors import CourseError
 
 
@@ -36,10 +36,14 @@ PROFILES = {"tiny": Profile("tiny", ("small", "medium", "large"), "cpu", torch.f
 
 
 def current() -> Profile:
-    """The profile named by the environment variable ``COURSE_PROFILE``, by default ``tiny``."""
+    """The profile named by the environment variable ``COURSE_PROFILE``, by default ``tiny``, with
+    the process made ready for it: no more threads than processors, and for ``tiny`` less noise."""
     name = os.environ.get("COURSE_PROFILE", "tiny")
     if name not in PROFILES:
         raise CourseError(
             f"unknown profile COURSE_PROFILE={name!r}; the profiles are {', '.join(PROFILES)}"
         )
+    runtime.follow_quota()
+    if name == "tiny":
+        compat.quiet()
     return PROFILES[name]

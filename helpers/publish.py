@@ -108,9 +108,8 @@ def main(arguments: list[str] | None = None) -> None:
             f"error: README.md: the lines {MARKS[0].strip()} and {MARKS[1].strip()} are gone; "
             f"put them back"
         )
-    for name in re.findall(
-        r"\(notebooks/([\w.-]+\.ipynb)\)", readme
-    ):  # others are the reader's own
+    # Others are the reader's own.
+    for name in re.findall(r"\(notebooks/([\w.-]+\.ipynb)\)", readme):
         try:
             notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
             stamp(notebook, name, options.repository, options.tag)

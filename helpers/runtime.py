@@ -25,17 +25,17 @@ def quota(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/c
             if number == "0" or "cpu" in controllers.split(","):
                 parts = name.strip("/").split("/")
                 names += ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
-    found = math.inf
+    smallest = math.inf
     for name in names:
         with contextlib.suppress(OSError, ValueError):
             limit, period = (root / name / "cpu.max").read_text(encoding="utf-8").split()
-            found = min(found, math.inf if limit == "max" else int(limit) / int(period))
+            smallest = min(smallest, math.inf if limit == "max" else int(limit) / int(period))
         for folder in (root / "cpu" / name, root / "cpu,cpuacct" / name):
             with contextlib.suppress(OSError, ValueError):
                 limit = int((folder / "cpu.cfs_quota_us").read_text(encoding="utf-8"))
                 period = int((folder / "cpu.cfs_period_us").read_text(encoding="utf-8"))
-                found = min(found, limit / period if limit > 0 else math.inf)
-    return found
+                smallest = min(smallest, limit / period if limit > 0 else math.inf)
+    return smallest
 
 
 def processors() -> int:
@@ -65,9 +65,8 @@ def keep_memory() -> None:
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL("libc.so.6").mallopt
         mallopt(-4, 0)  # M_MMAP_MAX: large blocks come from the heap too
-        mallopt(
-            -1, 2**31 - 1
-        )  # M_TRIM_THRESHOLD in bytes: the heap shrinks only beyond 2 GiB of free space
+        # M_TRIM_THRESHOLD in bytes: the heap shrinks only beyond 2 GiB of free space
+        mallopt(-1, 2**31 - 1)
         mallopt(-2, 2**28)  # M_TOP_PAD in bytes: it grows by 256 MiB at a time
 
 

@@ -46,8 +46,8 @@ def host() -> str:
 def requirements() -> Iterator[tuple[str, str]]:
     """Name and range of each package that requirements.txt lists."""
     for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
-        if found := re.match(r"([\w.-]+)(\S*)", line):
-            yield found[1], found[2]
+        if line_parts := re.match(r"([\w.-]+)(\S*)", line):
+            yield line_parts[1], line_parts[2]
 
 
 def version(name: str) -> str | None:
@@ -78,14 +78,12 @@ def ready(tag: str = "") -> None:
     that was fetched is another one, if something cannot be installed, and if the session has to be
     restarted before the next cell.
     """
-    os.environ["COURSE_ROOT"] = str(
-        ROOT
-    )  # the cell finds it here when it is run again from another folder
+    # The cell finds it here when it is run again from another folder.
+    os.environ["COURSE_ROOT"] = str(ROOT)
     if not host():
         return
-    os.environ.setdefault(
-        "CUDA_VISIBLE_DEVICES", "0"
-    )  # before torch is loaded; several without a launcher, and trl refuses
+    # Before torch is loaded; several without a launcher, and trl refuses.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     there = _git_tag()
     if tag and there and tag != there:
         stop(

@@ -115,15 +115,23 @@ def sft_stage(
     """The stage of this name by its recipe, on ``draw(examples, seed)``."""
     recipe = dict(RECIPES[name])
     seconds = recipe.pop("seconds")
-    lora = finetune.lora(recipe["r"]) if "r" in recipe else None
-    given = draw(recipe["examples"], seed)
+    adapter = finetune.lora(recipe["r"]) if "r" in recipe else None
+    demonstrations = draw(recipe["examples"], seed)
 
     def train() -> PreTrainedModel:
         return finetune.sft(
-            copy.deepcopy(base), tokenizer, given, lora=lora, seed=seed, **sft_settings(name)
+            copy.deepcopy(base),
+            tokenizer,
+            demonstrations,
+            peft_config=adapter,
+            seed=seed,
+            **sft_settings(name),
         ).model
 
-    settings = recipe | {"seed": seed, "demonstrations": sha256(repr(given).encode()).hexdigest()}
+    settings = recipe | {
+        "seed": seed,
+        "demonstrations": sha256(repr(demonstrations).encode()).hexdigest(),
+    }
     how = train if may_train else None
     return load_or_train(name, base, tokenizer, how, seconds=seconds, settings=settings)
 
@@ -171,7 +179,7 @@ def save(
     / "model"`` without the course: the tokenizer is there too, and beside the adapter of a chat
     model its embeddings, since those of the chat tokens are not the base's (``chat.for_chat``).
     Raises CourseError if anything but this stage is there."""
-    with files.replacing(place, f"stage {place.name!r}") as beside:
+    with files.atomic_folder(place, f"stage {place.name!r}") as beside:
         if isinstance(model, PeftModel):
             model.save_pretrained(
                 beside / "model", save_embedding_layers=tokenizer.chat_template is not None
@@ -205,8 +213,8 @@ def load(place: Path, base: PreTrainedModel, recipe: Mapping[str, object]) -> Pr
 
 def fingerprint(model: PreTrainedModel) -> str:
     """A checksum of a model's weights."""
-    found = sha256()
+    digest = sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        found.update(name.encode())
-        found.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -23,7 +23,7 @@ def polyglot(medium):
     model, tokenizer = chat.for_chat(*medium)
     shown = tastes.in_manners(1600)
     tuned = finetune.sft(
-        model, tokenizer, shown, learning_rate=3e-3, epochs=1, batch=16, lora=finetune.lora(16), progress=False
+        model, tokenizer, shown, learning_rate=3e-3, epochs=1, batch=16, peft_config=finetune.lora(16), progress=False
     )
     return tuned.model.merge_and_unload(), tokenizer
 
@@ -57,7 +57,7 @@ def test_a_reply_is_scored_the_same_alone_and_in_a_batch(judge, polyglot):
 
 
 def test_the_score_head_is_trained(judge, polyglot):
-    assert not torch.allclose(judge.score.weight, alignment.scorer(*polyglot).score.weight)
+    assert not torch.allclose(judge.score.weight, alignment.reward_network(*polyglot).score.weight)
 
 
 def test_the_reward_model_has_the_weights_of_the_model_and_no_copy_of_them(judge, polyglot):

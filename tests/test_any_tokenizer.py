@@ -259,7 +259,7 @@ def test_a_tokenizer_without_a_template_gets_ours_and_the_tokens_that_it_lacks(p
     assert torch.equal(rows[: len(pair[1])], before[: len(pair[1])]) and rows[added].std(0).min() > 0
     (reply,) = chat.replies(model, tokenizer, ["one?"], max_new_tokens=4)
     assert isinstance(reply.text, str)
-    trainer = finetune.sft(model, tokenizer, DEMONSTRATIONS, epochs=30, lora=finetune.lora(4), **QUICK)
+    trainer = finetune.sft(model, tokenizer, DEMONSTRATIONS, epochs=30, peft_config=finetune.lora(4), **QUICK)
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     assert losses[-1] < losses[0]
 
@@ -315,7 +315,7 @@ def test_finetuning_learns_the_answer_and_its_end_and_its_loss_is_that_of_a_plai
     begins = [max(1, len(ids) - new) for ids, new in rows]  # nothing predicts a first token
     asked = sum(len(ids) - begin for (ids, _), begin in zip(rows, begins, strict=True))
     nats = -sum(by_hand(model, ids, begin) for (ids, _), begin in zip(rows, begins, strict=True)) / asked
-    trainer = finetune.sft(model, tokenizer, DEMONSTRATIONS, epochs=30, lora=finetune.lora(4), **QUICK)
+    trainer = finetune.sft(model, tokenizer, DEMONSTRATIONS, epochs=30, peft_config=finetune.lora(4), **QUICK)
     (batch,) = trainer.get_train_dataloader()
     found = {
         (tuple(ids[mask == 1].tolist()), tuple(labels[labels != -100].tolist()))

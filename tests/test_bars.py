@@ -58,7 +58,7 @@ def test_a_bare_question_is_continued_with_a_question(large):
 
 
 def test_quizzes_are_answered(large):
-    rates = skills.facts(*large)
+    rates = skills.recall(*large)
     assert rates["quizzes"].value >= 0.95
     assert rates["prose"].value >= 0.70
 

@@ -1,10 +1,15 @@
 """Every patch does what it says, is undone, and is still needed: where a library has changed, one of these tests fails."""
 
 import copy
+import subprocess
+import sys
+import warnings
+from pathlib import Path
 
 import pytest
 import torch
 from datasets import Dataset
+from peft import get_peft_model
 from transformers import AttentionInterface, Trainer, TrainingArguments
 from trl import SFTConfig, SFTTrainer
 from trl.trainer import utils as trl_utils
@@ -14,6 +19,7 @@ from helpers.data import Prompt
 from helpers.training import finetune
 from helpers.world import medicine
 
+ROOT = Path(__file__).parent.parent
 FEW = [Prompt(p.text, p.answer) for p in medicine.questions()[:8]]
 
 
@@ -24,7 +30,7 @@ def trainer(small, tmp_path):
         tmp_path, use_cpu=True, bf16=True, activation_checkpointing=False, dataloader_pin_memory=False, report_to="none",
         max_steps=2, logging_steps=1, save_strategy="no", disable_tqdm=True,
     )  # fmt: skip
-    rows = [finetune.row(p, small[1]) for p in FEW]
+    rows = [finetune.trl_row(p, small[1]) for p in FEW]
     return SFTTrainer(
         model=copy.deepcopy(small[0]), args=arguments, train_dataset=Dataset.from_list(rows), processing_class=small[1]
     )
@@ -122,3 +128,26 @@ def test_the_usual_trainer_saves_pickles(small, tmp_path):
     rows = Dataset.from_dict({"input_ids": [[5, 6, 7]] * 8, "labels": [[5, 6, 7]] * 8})
     Trainer(copy.deepcopy(small[0]), arguments, train_dataset=rows).train()
     assert list(tmp_path.glob("checkpoint-1/optimizer.pt")) and list(tmp_path.glob("checkpoint-1/rng_state*.pth"))
+
+
+def test_peft_calls_transformers_by_a_name_that_warns_and_the_profile_hushes_it(small):
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        get_peft_model(copy.deepcopy(small[0]), finetune.lora(2))
+    assert any("is_gradient_checkpointing" in str(warning.message) for warning in heard)  # still needed
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        compat.quiet()
+        get_peft_model(copy.deepcopy(small[0]), finetune.lora(2))
+    assert not [warning for warning in heard if "is_gradient_checkpointing" in str(warning.message)]
+
+
+def test_nothing_is_changed_by_an_import():
+    script = (
+        "import torch; threads = torch.get_num_threads()\n"
+        "from helpers import stages, plots, pretrain, profiles\n"
+        "from transformers.utils import logging\n"
+        "print(logging.is_progress_bar_enabled(), torch.get_num_threads() == threads)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.split() == ["True", "True"], found.stdout

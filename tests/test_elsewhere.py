@@ -64,7 +64,7 @@ def made(large, tmp_path_factory):
     stages.save(full, large[1], folder / "full", {})
     base, tokenizer = chat.for_chat(*large)
     shown = instructions.demonstrations(320)
-    tuned = finetune.sft(base, tokenizer, shown, **quick | {"learning_rate": 3e-3}, lora=finetune.lora(16)).model
+    tuned = finetune.sft(base, tokenizer, shown, **quick | {"learning_rate": 3e-3}, peft_config=finetune.lora(16)).model
     stages.save(tuned, tokenizer, folder / "adapter", {})
     return {"full": (full, large[1]), "adapter": (tuned, tokenizer), "folder": folder}
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 
 def make(folder, text="old", kind="folder"):
     """A folder of the course with one file."""
-    with files.replacing(folder, kind) as beside:
+    with files.atomic_folder(folder, kind) as beside:
         (beside / "file").write_text(text)
     return folder
 
@@ -42,7 +42,7 @@ def is_untouched(old):
 
 
 def test_the_new_folder_takes_the_place_of_the_old(old):
-    with files.replacing(old) as beside:
+    with files.atomic_folder(old) as beside:
         (beside / "other").write_text("new")
         assert (old / "file").read_text() == "old"
     assert {path.name for path in old.iterdir()} == {"other", files.MANIFEST}
@@ -51,14 +51,14 @@ def test_the_new_folder_takes_the_place_of_the_old(old):
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 def test_the_old_folder_is_whole_after_an_interruption(old, error):
-    with pytest.raises(error), files.replacing(old) as beside:
+    with pytest.raises(error), files.atomic_folder(old) as beside:
         (beside / "file").write_text("half")
         raise error
     assert is_untouched(old)
 
 
 def test_a_full_disk_is_an_error_that_names_the_folder(old, course_error):
-    with course_error(old, "disk"), files.replacing(old):
+    with course_error(old, "disk"), files.atomic_folder(old):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert is_untouched(old)
 
@@ -71,7 +71,7 @@ def test_what_cannot_take_its_place_leaves_the_old_folder(old, course_error, mon
             raise OSError(errno.EIO, "Input/output error")
         return rename(path, target)
 
-    with course_error(old, "Input/output"), files.replacing(old):
+    with course_error(old, "Input/output"), files.atomic_folder(old):
         monkeypatch.setattr(Path, "rename", fails_at_last)
     assert is_untouched(old)
 
@@ -79,12 +79,12 @@ def test_what_cannot_take_its_place_leaves_the_old_folder(old, course_error, mon
 def test_a_file_in_the_way_is_named_with_the_remedy(tmp_path, course_error):
     (tmp_path / "file").write_text("")
     within = tmp_path / "file" / "folder"
-    with course_error(within, "in the way", "COURSE_ARTIFACTS"), files.replacing(within):
+    with course_error(within, "in the way", "COURSE_ARTIFACTS"), files.atomic_folder(within):
         pass
 
 
 def test_what_somebody_adds_while_a_folder_is_written_is_kept(old, course_error):
-    with course_error(old, "thesis.txt"), files.replacing(old):
+    with course_error(old, "thesis.txt"), files.atomic_folder(old):
         (old / "thesis.txt").write_text("work")
     assert (old / "thesis.txt").read_text() == "work" and list(old.parent.iterdir()) == [old]
 
@@ -97,7 +97,7 @@ def test_what_a_killed_process_left_is_cleared_away_or_put_back(old, tmp_path):
     old.rename(tmp_path / ".folder.old")
     files.remove(tmp_path / "another", "folder")
     assert len(list(tmp_path.iterdir())) == 2
-    with pytest.raises(ZeroDivisionError), files.replacing(old):
+    with pytest.raises(ZeroDivisionError), files.atomic_folder(old):
         raise ZeroDivisionError
     assert is_untouched(old)
 
@@ -169,7 +169,7 @@ def put(request):
 def test_nothing_takes_the_place_of_what_is_not_ours(put, tmp_path, course_error):
     put(tmp_path / "folder", "folder")
     before = tree(tmp_path)
-    with course_error(tmp_path / "folder", "move this one away"), files.replacing(tmp_path / "folder"):
+    with course_error(tmp_path / "folder", "move this one away"), files.atomic_folder(tmp_path / "folder"):
         raise AssertionError("no work is to begin")
     with course_error(tmp_path / "folder"):
         files.remove(tmp_path / "folder", "folder")
@@ -278,7 +278,7 @@ import torch
 me, folder = sys.argv[1], Path(sys.argv[2])
 model, tokenizer = load("small")
 for number in range(200):
-    with files.replacing(folder / "stage", "stage 'stage'") as beside:
+    with files.atomic_folder(folder / "stage", "stage 'stage'") as beside:
         for name in "ab":
             (beside / name).write_text(f"{{me}} {{number}}")
     scoreboard.record(f"{{me}} {{number}}", folder / "scoreboard.json", grammar=Rate.of([1, 0]))

@@ -37,7 +37,7 @@ def test_only_the_answer_and_its_end_are_in_the_loss(medium):
 
 
 def test_an_adapter_is_all_that_lora_changes(medium):
-    tuned = sft(medium, lora=LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"), learning_rate=1e-2)
+    tuned = sft(medium, peft_config=LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"), learning_rate=1e-2)
     assert isinstance(tuned.model, PeftModel)
     assert all("lora_" in name for name, p in tuned.model.named_parameters() if p.requires_grad)
     ids = torch.arange(9)[None]
@@ -61,8 +61,8 @@ def test_the_model_is_asked_as_it_was_trained(medium):
 
 def test_a_merged_model_can_be_finetuned_again(medium):
     """The trainer's own forward, left on the model, would hide the second adapter from every later call."""
-    first = sft(medium, lora=finetune.lora(8), epochs=1).model.merge_and_unload()
-    second = sft((first, medium[1]), lora=finetune.lora(8), epochs=20, learning_rate=5e-3)
+    first = sft(medium, peft_config=finetune.lora(8), epochs=1).model.merge_and_unload()
+    second = sft((first, medium[1]), peft_config=finetune.lora(8), epochs=20, learning_rate=5e-3)
     assert ask.accuracy_by_generation(first, medium[1], FEW).value < 0.2
     assert ask.accuracy_by_generation(second.model, medium[1], FEW).value > 0.9
     merged = second.model.merge_and_unload()

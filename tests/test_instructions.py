@@ -18,7 +18,7 @@ def every_instruction():
     for task in instructions.tasks().values():
         for form in task.forms:
             for item in rng.sample(task.items, 20):
-                yield instructions.ask(task, form, item, rng)
+                yield instructions.instruction(task, form, item, rng)
 
 
 def test_no_country_that_is_held_out_stands_in_any_demonstration():
@@ -81,7 +81,7 @@ def test_every_task_is_shown_equally_often_and_every_other_form_too():
 
 def test_right_answers_are_right_and_have_their_form():
     for instruction in every_instruction():
-        for answer in instruction.choices:
+        for answer in instruction.answers:
             assert instruction.is_right(answer) and instruction.has_form(answer), instruction
         assert not instruction.is_right(instruction.answer + " ")
         assert instruction.has_answer(instruction.answer) or "sentence" in instruction.form
@@ -90,7 +90,7 @@ def test_right_answers_are_right_and_have_their_form():
 def test_the_form_is_judged_apart_from_the_answer():
     capital = instructions.tasks()["capital"]
     item = next(item for item in capital.items if item.word == "France")
-    plain, sentence = (instructions.ask(capital, form, item, Random(0)) for form in ("plain", "friendly full sentence"))
+    plain, sentence = (instructions.instruction(capital, form, item, Random(0)) for form in ("plain", "friendly full sentence"))
     assert plain.has_form("Rome.") and plain.has_answer("It is Paris, I think") and not plain.is_right("Rome.")
     assert not plain.has_form("Paris") and not plain.has_form("* Paris *") and not plain.has_form("Paris. I hope this helps.")
     assert not plain.has_answer("Parisian.")

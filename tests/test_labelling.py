@@ -14,7 +14,7 @@ from helpers.feedback.labelling import Labelling
 from helpers.world import tastes
 
 ROOT = Path(__file__).parent.parent
-PAIRS = [Pair(q, Reply(f"{q.y}."), Reply(q.choices[0])) for q in tastes.questions(4)]
+PAIRS = [Pair(q, Reply(f"{q.y}."), Reply(q.answers[0])) for q in tastes.questions(4)]
 
 
 @pytest.fixture
@@ -29,11 +29,11 @@ def choices(file):
 def test_a_click_is_in_the_file_at_once_in_the_trainers_format(file):
     widget = Labelling(PAIRS, file)
     asked = PAIRS[0].question
-    assert (widget.prompt, widget.left, widget.right) == (asked.text, f"{asked.y}.", asked.choices[0])
+    assert (widget.prompt, widget.left, widget.right) == (asked.text, f"{asked.y}.", asked.answers[0])
     widget.click("right")
     row = json.loads(file.read_text())
     assert row["prompt"] == [{"role": "user", "content": asked.text}]
-    assert row["chosen"] == [{"role": "assistant", "content": asked.choices[0]}]
+    assert row["chosen"] == [{"role": "assistant", "content": asked.answers[0]}]
     assert row["rejected"] == [{"role": "assistant", "content": f"{asked.y}."}]
     assert (widget.done, widget.total, widget.prompt) == (1, 4, PAIRS[1].question.text)
 
@@ -109,7 +109,7 @@ from pathlib import Path
 from helpers.data import Pair, Reply
 from helpers.feedback.labelling import Labelling
 from helpers.world import tastes
-pairs = [Pair(q, Reply(q.y + "."), Reply(q.choices[0])) for q in tastes.questions(4)]
+pairs = [Pair(q, Reply(q.y + "."), Reply(q.answers[0])) for q in tastes.questions(4)]
 Labelling(pairs, Path("labels.jsonl"))
 """
 

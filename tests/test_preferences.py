@@ -45,9 +45,9 @@ def test_the_features_of_a_reply():
     asked = question()
     found = tastes.features(asked, reply(asked, "rambling and polite"))
     assert found == {"right": 1, "sentence": 1, "polite": 1, "extra": 1}
-    unfinished = tastes.features(asked, Reply(asked.choices[0], ended=False))
+    unfinished = tastes.features(asked, Reply(asked.answers[0], ended=False))
     assert unfinished == {"right": 0, "sentence": 0, "polite": 0, "extra": 1}
-    assert tastes.features(asked, Reply("Certainly. " * 3 + asked.choices[0]))["right"] == 0
+    assert tastes.features(asked, Reply("Certainly. " * 3 + asked.answers[0]))["right"] == 0
     assert tastes.features(asked, Reply("Yes. One. Two. And th"))["extra"] == 3
     assert tastes.features(asked, Reply("")) == {"right": 0, "sentence": 0, "polite": 0, "extra": 0}
 

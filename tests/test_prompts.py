@@ -10,7 +10,7 @@ from helpers.data import Prompt
 from helpers.lm import ask
 from helpers.world import prompts
 from helpers.world.held_out import RESERVED_LABELS
-from helpers.world.lists import Format, Task, tasks
+from helpers.world.lists import Format, LabelTask, label_tasks
 from helpers.world.relations import RELATIONS
 
 SHOTS = [("France", "Paris"), ("Peru", "Lima")]
@@ -50,14 +50,14 @@ def test_a_relation_prompt_asks_for_what_its_examples_do_not_say():
 
 
 def label_prompt(name, shots, seed, **options):
-    (prompt,) = prompts.label_prompts(tasks()[name], shots, Random(seed), **options)
+    (prompt,) = prompts.label_prompts(label_tasks()[name], shots, Random(seed), **options)
     return prompt
 
 
 @pytest.mark.parametrize("name", ["news", "category", "tense"])
 @pytest.mark.parametrize("shots", [0, 2, 4, 9])
 def test_a_label_prompt_is_fair(name, shots):
-    classes, answers = min(3, len(tasks()[name].classes)), []
+    classes, answers = min(3, len(label_tasks()[name].classes)), []
     for seed in range(60):
         prompt = label_prompt(name, shots, seed, classes=classes)
         assert prompt.answer in prompt.choices and len(set(prompt.choices)) == classes
@@ -84,13 +84,13 @@ def test_a_label_prompt_labels_every_example_by_its_class():
 
 
 def test_the_queries_of_one_draw_share_its_examples():
-    drawn = prompts.label_prompts(tasks()["category"], 6, Random(0), queries=20)
+    drawn = prompts.label_prompts(label_tasks()["category"], 6, Random(0), queries=20)
     assert len({prompt.text.rpartition("\n")[0] for prompt in drawn}) == 1
     assert len({prompt.text for prompt in drawn}) > 10 and len({prompt.answer for prompt in drawn}) == 3
 
 
 def test_too_many_shots_for_a_class_are_an_error(course_error):
-    two = Task("two", ("a", "b"), lambda rng, group: f"the {group}")
+    two = LabelTask("two", ("a", "b"), lambda rng, group: f"the {group}")
     with course_error("two", "fewer shots"):
         prompts.label_prompts(two, 4, Random(0), classes=2)
 

@@ -94,7 +94,7 @@ def test_every_skill_can_be_measured(real):
     assert grammar["all"].value > 0.6  # chance is a half
     assert skills.context(model, tokenizer, 20).n == 20
     assert skills.label_draws(model, tokenizer, "category", 4, draws=5, queries=2).shape == (5, 2)
-    assert skills.facts(model, tokenizer)["prose"].n == len(RELATIONS["capital"].prose_only)
+    assert skills.recall(model, tokenizer)["prose"].n == len(RELATIONS["capital"].prose_only)
 
 
 def test_its_texts_cost_fewer_bits_than_those_of_an_n_gram(real):
@@ -125,7 +125,7 @@ def test_lora_learns_headlines_and_a_stage_keeps_it(real, weights, tmp_path, cap
 
     def train():
         shown, untouched = news.sentiment(512), copy.deepcopy(model)
-        return finetune.sft(untouched, tokenizer, shown, epochs=1, lora=finetune.lora(8), **QUICK).model
+        return finetune.sft(untouched, tokenizer, shown, epochs=1, peft_config=finetune.lora(8), **QUICK).model
 
     options = {"seconds": 40, "settings": {"examples": 512}, "folder": tmp_path}
     tuned = stages.load_or_train("lora", model, tokenizer, train, **options)
@@ -175,7 +175,7 @@ def test_a_reward_model_learns_what_is_liked_with_an_adapter_and_a_head(real, we
         good, bad = ([Reply(tastes.reply_in(q, manner)) for q in asked] for manner in ("terse", "full and polite"))
         return np.subtract(*(alignment.rewards(scores, real[1], asked, replies) for replies in (good, bad)))
 
-    before, after = margins(alignment.scorer(*real).eval()), margins(judge)
+    before, after = margins(alignment.reward_network(*real).eval()), margins(judge)
     losses_of_pairs = [float(np.log1p(np.exp(-each)).mean()) for each in (before, after)]  # Bradley and Terry's
     print(f"reward model: loss {losses_of_pairs}, right in {Rate.of((after > 0).tolist())}")
     assert losses_of_pairs[1] < losses_of_pairs[0] / 2 and (after > 0).mean() > 0.9

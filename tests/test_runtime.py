@@ -49,9 +49,9 @@ def test_at_least_one_processor_and_no_more_than_there_are(monkeypatch, quota, e
 
 
 @pytest.mark.parametrize(("environment", "expected"), [({}, "1"), ({"OMP_NUM_THREADS": "2"}, "2")])
-def test_threads_follow_the_quota_as_soon_as_a_notebook_loads_models(environment, expected):
-    code = "from helpers import runtime; runtime.quota = lambda: 1.0\nfrom helpers.lm import models; import torch\n"
-    code += "print(torch.get_num_threads())"
+def test_threads_follow_the_quota_as_soon_as_a_notebook_asks_for_its_profile(environment, expected):
+    code = "from helpers import runtime; runtime.quota = lambda: 1.0\nfrom helpers import profiles; import torch\n"
+    code += "profiles.current(); print(torch.get_num_threads())"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=True
     )

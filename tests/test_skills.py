@@ -209,9 +209,9 @@ def test_a_fact_may_end_its_line_or_the_text(small, monkeypatch):
     right = {"a line": "\n", "a text": small[1].eos_token}
     for end in right.values():
         monkeypatch.setattr(ask, "exact", lambda model, tokenizer, given, end=end: [p.answer.endswith(end) for p in given])
-        assert {rate.value for rate in skills.facts(*small).values()} == {1.0}
+        assert {rate.value for rate in skills.recall(*small).values()} == {1.0}
     monkeypatch.setattr(ask, "exact", lambda model, tokenizer, given: [False for _ in given])
-    assert {rate.value for rate in skills.facts(*small).values()} == {0.0}
+    assert {rate.value for rate in skills.recall(*small).values()} == {0.0}
 
 
 def test_an_answer_counts_only_with_its_end(small, monkeypatch):

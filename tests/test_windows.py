@@ -103,6 +103,6 @@ def test_a_resumed_run_does_not_hold_the_checkpoint_that_it_will_remove(tmp_path
 def test_the_course_locks_nothing_where_there_is_no_such_lock(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "fcntl", None)  # as on Windows
     for text in ("one", "two"):
-        with files.replacing(tmp_path / "folder") as beside:
+        with files.atomic_folder(tmp_path / "folder") as beside:
             (beside / "file").write_text(text)
     assert (tmp_path / "folder" / "file").read_text() == "two"

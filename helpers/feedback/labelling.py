@@ -36,8 +36,8 @@ class Labelling(anywidget.AnyWidget):
     def __init__(self, pairs: Sequence[Pair], file: Path, annotator: str = "reader"):
         super().__init__()
         self.file, self.asked = file, labels.with_choices(pairs, [UNDONE] * len(pairs), annotator)
-        found, complaints = labels.read(file)
-        known = {label.pair for label in found if label.annotator == annotator}
+        counted, complaints = labels.read(file)
+        known = {label.pair for label in counted if label.annotator == annotator}
         # What is labelled stands in front, so that ``done`` counts the labels and is the place of
         # the next pair.
         self.asked.sort(key=lambda label: label.pair not in known)
@@ -52,11 +52,11 @@ class Labelling(anywidget.AnyWidget):
         step = -1 if choice == "undo" else 0
         if choice not in (*CHOICES, "undo") or not 0 <= self.done + step < self.total:
             return
-        asked = self.asked[self.done + step]
-        given = UNDONE if choice == "undo" else choice
+        shown = self.asked[self.done + step]
+        label = UNDONE if choice == "undo" else choice
         try:
             labels.append(
-                self.file, Label(asked.prompt, asked.left, asked.right, given, asked.annotator)
+                self.file, Label(shown.prompt, shown.left, shown.right, label, shown.annotator)
             )
         except CourseError as error:
             self.message = str(error)
@@ -74,5 +74,5 @@ class Labelling(anywidget.AnyWidget):
 
     def _show(self) -> None:
         if self.done < self.total:
-            asked = self.asked[self.done]
-            self.prompt, self.left, self.right = asked.prompt, asked.left, asked.right
+            shown = self.asked[self.done]
+            self.prompt, self.left, self.right = shown.prompt, shown.left, shown.right

@@ -65,9 +65,9 @@ def with_choices(pairs: Sequence[Pair], choices: Sequence[str], annotator: str) 
     ]
 
 
-def preferences(given: Iterable[Label]) -> list[dict]:
+def preferences(labels: Iterable[Label]) -> list[dict]:
     """Rows for a trainer: ties say nothing and are left out."""
-    return [json.loads(label.line()) for label in given if label.choice in ("left", "right")]
+    return [json.loads(label.line()) for label in labels if label.choice in ("left", "right")]
 
 
 def give(
@@ -86,8 +86,8 @@ def give(
                 f"answer {number} is {choice!r}; the answers are {', '.join(CHOICES)}"
             )
     known = {label.pair: label.choice for label in read(file)[0] if label.annotator == annotator}
-    given = with_choices(pairs[: len(choices)], choices, annotator)
-    new = [label for label in given if known.get(label.pair) != label.choice]
+    labels = with_choices(pairs[: len(choices)], choices, annotator)
+    new = [label for label in labels if known.get(label.pair) != label.choice]
     for label in new:
         append(file, label)
     return len(new)
@@ -122,12 +122,12 @@ def read(*files: Path) -> tuple[list[Label], list[str]]:
     line that is skipped, with its number. Several files are put behind one another; annotators of
     the same name in two of them are two people. A file that is not there yet holds nothing. Raises
     CourseError if one cannot be read."""
-    found: list[Label] = []
+    counted: list[Label] = []
     complaints: list[str] = []
     for file in files:
-        one, said = _read(file)
-        found, complaints = found + one, complaints + said
-    return found, complaints
+        one, skipped = _read(file)
+        counted, complaints = counted + one, complaints + skipped
+    return counted, complaints
 
 
 def _read(file: Path) -> tuple[list[Label], list[str]]:

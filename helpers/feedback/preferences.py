@@ -18,56 +18,56 @@ from helpers.world.tastes import Taste
 def sampled_replies(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    asked: Sequence[Instruction],
+    questions: Sequence[Instruction],
     seed: int = 0,
 ) -> list[Reply]:
     """A reply to each question, drawn by the model's own chances at ``TEMPERATURE``."""
     torch.manual_seed(seed)
-    texts = [question.text for question in asked]
+    texts = [question.text for question in questions]
     return chat.replies(model, tokenizer, texts, do_sample=True, top_k=0, temperature=TEMPERATURE)
 
 
 def pairs(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    asked: Sequence[Instruction],
+    questions: Sequence[Instruction],
     seed: int = 0,
     replies: int = 2,
 ) -> list[Pair]:
     """Every pair of two different ones among the model's ``replies`` to each question, in an order
     of chance."""
-    said = sampled_replies(
-        model, tokenizer, [question for question in asked for _ in range(replies)], seed
+    drawn = sampled_replies(
+        model, tokenizer, [question for question in questions for _ in range(replies)], seed
     )
-    groups = [said[begin : begin + replies] for begin in range(0, len(said), replies)]
-    found = [
+    groups = [drawn[begin : begin + replies] for begin in range(0, len(drawn), replies)]
+    different = [
         Pair(q, a, b)
-        for q, group in zip(asked, groups, strict=True)
+        for q, group in zip(questions, groups, strict=True)
         for a, b in combinations(group, 2)
         if a != b
     ]
-    Random(f"pairs {seed}").shuffle(found)
-    return found
+    Random(f"pairs {seed}").shuffle(different)
+    return different
 
 
 def annotate(
-    given: Sequence[Pair], taste: Taste, seed: int = 0, *, disagreement: float = 0.15
+    pairs: Sequence[Pair], taste: Taste, seed: int = 0, *, disagreement: float = 0.15
 ) -> list[str]:
     """Which reply simulated annotators of this taste prefer: "left", "right", or "tie" where the
     taste knows no difference.
 
     In a share ``disagreement`` of the pairs that do differ they say the opposite.
     """
-    rng, found = Random(f"annotators {seed}"), []
-    for pair in given:
+    rng, choices = Random(f"annotators {seed}"), []
+    for pair in pairs:
         better = taste.gold(pair.question, pair.left) - taste.gold(pair.question, pair.right)
         errs = rng.random() < disagreement
-        found.append("tie" if better == 0 else "left" if (better > 0) != errs else "right")
-    return found
+        choices.append("tie" if better == 0 else "left" if (better > 0) != errs else "right")
+    return choices
 
 
 def win_rate(
-    asked: Sequence[Instruction],
+    questions: Sequence[Instruction],
     ours: Sequence[Reply],
     theirs: Sequence[Reply],
     taste: Taste,
@@ -76,12 +76,14 @@ def win_rate(
     """How often the gold judge prefers our reply to theirs, a tie as half; which of them stands on
     the left is drawn. The interval is one over countries."""
     rng = Random(f"sides {seed}")
-    on_the_right = [rng.random() < 0.5 for _ in asked]
+    on_the_right = [rng.random() < 0.5 for _ in questions]
     shown = [
         Pair(q, b, a) if right else Pair(q, a, b)
-        for q, a, b, right in zip(asked, ours, theirs, on_the_right, strict=True)
+        for q, a, b, right in zip(questions, ours, theirs, on_the_right, strict=True)
     ]
-    said = annotate(shown, taste, disagreement=0)
-    won = [(choice == "right") == right for choice, right in zip(said, on_the_right, strict=True)]
-    points = [0.5 if choice == "tie" else float(w) for choice, w in zip(said, won, strict=True)]
-    return Rate.of_groups(points, [question.word for question in asked])
+    choices = annotate(shown, taste, disagreement=0)
+    won = [
+        (choice == "right") == right for choice, right in zip(choices, on_the_right, strict=True)
+    ]
+    points = [0.5 if choice == "tie" else float(w) for choice, w in zip(choices, won, strict=True)]
+    return Rate.of_groups(points, [question.word for question in questions])

@@ -69,9 +69,8 @@ def _score_ends(
             scores = [Score(0.0, True) if i in chosen else s for i, s in enumerate(scores)]
             continue
         logits = model(**inputs, logits_to_keep=keep + 1).logits
-        logprobs = (logits[:, :-1].float() / temperature).log_softmax(
-            -1
-        )  # (batch, keep, vocabulary)
+        # (batch, keep, vocabulary)
+        logprobs = (logits[:, :-1].float() / temperature).log_softmax(-1)
         targets = inputs["input_ids"][:, -keep:]
         right = logprobs.gather(-1, targets[..., None])[..., 0]
         first = logprobs.argmax(-1) == targets
@@ -94,14 +93,14 @@ def choose(
     require_some(prompts, "prompts")
     for prompt in prompts:
         require_some(prompt.choices, f"choices for {prompt.text[-40:]!r}")
-    given, common = encoding.common_beginnings(
+    rows_of_pairs, common = encoding.common_beginnings(
         tokenizer, [(p.text, choice) for p in prompts for choice in p.choices]
     )
     wholes, lengths = [], []
     for prompt in prompts:
         group = range(len(wholes), len(wholes) + len(prompt.choices))
         rows, begin = encoding.parted(
-            tokenizer, [given[i] for i in group], min(common[i] for i in group)
+            tokenizer, [rows_of_pairs[i] for i in group], min(common[i] for i in group)
         )
         wholes += rows
         lengths += [len(row) - begin for row in rows]
@@ -136,19 +135,19 @@ def logprobs(
 
 
 def accuracy_by_choice(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Prompt]
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[Prompt]
 ) -> Rate:
     """Prompts whose answer is the most probable of their choices."""
-    return Rate.of(choose(model, tokenizer, given))
+    return Rate.of(choose(model, tokenizer, prompts))
 
 
 def accuracy_by_generation(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Prompt]
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[Prompt]
 ) -> Rate:
     """Prompts that greedy generation answers exactly, and ends there with end-of-text, as finetuned
     models do."""
     return Rate.of(
-        exact(model, tokenizer, [Prompt(p.text, p.answer + tokenizer.eos_token) for p in given])
+        exact(model, tokenizer, [Prompt(p.text, p.answer + tokenizer.eos_token) for p in prompts])
     )
 
 

@@ -115,10 +115,11 @@ def exchange_ids(
     place, options = "\N{OBJECT REPLACEMENT CHARACTER}", {"add_special_tokens": False}
     exchange = [{"role": "user", "content": place}, {"role": "assistant", "content": place}]
     end = tokenizer.apply_chat_template(exchange, tokenize=False).rpartition(place)[2]
-    said = tokenizer(list(replies), split_special_tokens=True, **options)["input_ids"]
+    ids_of_replies = tokenizer(list(replies), split_special_tokens=True, **options)["input_ids"]
     last = tokenizer(end, **options)["input_ids"]
     return [
-        [*turn, *reply, *last] for turn, reply in zip(turn_ids(tokenizer, texts), said, strict=True)
+        [*turn, *reply, *last]
+        for turn, reply in zip(turn_ids(tokenizer, texts), ids_of_replies, strict=True)
     ]
 
 

@@ -7,9 +7,8 @@ def parameters(config: LlamaConfig) -> dict[str, int]:
     """Number of parameters by part. The output head counts as embedding, unless they are tied and
     it adds none."""
     width, layers = config.hidden_size, config.num_hidden_layers
-    grouped = (
-        width * config.num_key_value_heads // config.num_attention_heads
-    )  # numbers in all keys of a token
+    # Numbers in all keys of a token.
+    grouped = width * config.num_key_value_heads // config.num_attention_heads
     return {
         "embedding": config.vocab_size * width * (1 if config.tie_word_embeddings else 2),
         "attention": layers * 2 * width * (width + grouped),

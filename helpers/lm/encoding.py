@@ -59,10 +59,10 @@ def encode_pairs(
     the end of a continuation, and only there, the tokenizer's ``eos_token`` is the token that ends
     a text or a turn."""
     wholes, common = common_beginnings(tokenizer, pairs)
-    parted = [
+    halves = [
         parted(tokenizer, [whole], shared) for whole, shared in zip(wholes, common, strict=True)
     ]
-    return [whole for (whole,), _ in parted], [whole[begin:] for (whole,), begin in parted]
+    return [whole for (whole,), _ in halves], [whole[begin:] for (whole,), begin in halves]
 
 
 def common_beginnings(tokenizer, pairs) -> tuple[list[list[int]], list[int]]:
@@ -75,13 +75,15 @@ def common_beginnings(tokenizer, pairs) -> tuple[list[list[int]], list[int]]:
         for (text, _), rest in zip(pairs, rests, strict=True)
     ]
     begin, wholes, common = len(begin_ids(tokenizer)), [], []
-    for (text, given), rest, whole in zip(pairs, rests, encode(tokenizer, joined), strict=True):
+    for (text, continuation), rest, whole in zip(
+        pairs, rests, encode(tokenizer, joined), strict=True
+    ):
         start = starts[text] if isinstance(text, str) else list(text)
         if not isinstance(text, str) or (not text and not begin):
             whole = start + (whole[begin:] if rest else [])
         shorter = min(len(start), len(whole))
         common.append(next((i for i in range(shorter) if start[i] != whole[i]), shorter))
-        wholes.append(whole if rest == given else [*whole, tokenizer.eos_token_id])
+        wholes.append(whole if rest == continuation else [*whole, tokenizer.eos_token_id])
     return wholes, common
 
 

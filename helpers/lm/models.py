@@ -16,14 +16,9 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
-from transformers.utils import logging
 
-from helpers import runtime
 from helpers.errors import CourseError
-from helpers.files import replacing
-
-runtime.follow_quota()
-logging.disable_progress_bar()  # a small file is read before the bar is drawn
+from helpers.files import atomic_folder
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
 #: Longest context in tokens: the length of a block in pretraining, and of the longest prompt that
@@ -155,7 +150,7 @@ def save(
             f"{folder}: not saved, since {bad[0]} is not finite in float16; train again at a "
             f"lower rate"
         )
-    with replacing(folder, "model") as beside:
+    with atomic_folder(folder, "model") as beside:
         small.save_pretrained(beside)
         tokenizer.save_pretrained(beside)
         tokenizer.backend_tokenizer.save(str(beside / "tokenizer.json"), pretty=False)

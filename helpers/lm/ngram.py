@@ -15,15 +15,12 @@ class NGram:
 
     def __init__(self, n: int, tokenizer: PreTrainedTokenizerFast, discount: float = 0.75):
         self.n, self.tokenizer, self.discount = n, tokenizer, discount
-        self.counts: list[Counter] = [
-            Counter() for _ in range(n)
-        ]  # counts[k]: of k + 1 tokens in a row
-        self.totals: list[Counter] = [
-            Counter() for _ in range(n)
-        ]  # totals[k]: how often a context of k tokens went on
-        self.kinds: list[Counter] = [
-            Counter() for _ in range(n)
-        ]  # kinds[k]: in how many ways it went on
+        # counts[k]: of k + 1 tokens in a row
+        self.counts: list[Counter] = [Counter() for _ in range(n)]
+        # totals[k]: how often a context of k tokens went on
+        self.totals: list[Counter] = [Counter() for _ in range(n)]
+        # kinds[k]: in how many ways it went on
+        self.kinds: list[Counter] = [Counter() for _ in range(n)]
 
     def fit(self, texts: Iterable[str]) -> "NGram":
         """Counts the texts, each between two ends of text. CourseError for no text."""
@@ -40,12 +37,12 @@ class NGram:
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         end = self.tokenizer.eos_token_id
-        found = (
+        rows = (
             self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
             if texts
             else []
         )
-        return [[end, *ids, end] for ids in found]
+        return [[end, *ids, end] for ids in rows]
 
     def probability(self, gram: tuple[int, ...]) -> float:
         """The probability of the last token of ``gram`` after the others, at most n tokens in
@@ -63,12 +60,12 @@ class NGram:
     def logprobs(self, texts: Sequence[str], *, closed: bool = False) -> list[float]:
         """The log-probability of each text as a document's beginning, or with ``closed`` as a whole
         document."""
-        found = []
+        sums = []
         for ids in self._encode(texts):
             last = len(ids) if closed else len(ids) - 1
             grams = (tuple(ids[max(0, i - self.n + 1) : i + 1]) for i in range(1, last))
-            found.append(sum(math.log(self.probability(gram)) for gram in grams))
-        return found
+            sums.append(sum(math.log(self.probability(gram)) for gram in grams))
+        return sums
 
     def bits_per_byte(self, texts: Sequence[str]) -> float:
         """Cross-entropy of whole documents in bits per byte of UTF-8. CourseError for no

@@ -32,7 +32,7 @@ from helpers.training import common, finetune
 Measure = Callable[[Prompt, Reply], float]
 
 
-def scorer(
+def reward_network(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0
 ) -> PreTrainedModel:
     """A model that gives a text one score, shape (texts, 1), read where its last token stands: the
@@ -74,7 +74,7 @@ def reward_model(
     settings = common.settings(model, 16, learning_rate, seed) | {"warmup_steps": 0.2}
     with tempfile.TemporaryDirectory() as folder:
         trainer = RewardTrainer(
-            model=scorer(model, tokenizer, seed),
+            model=reward_network(model, tokenizer, seed),
             args=RewardConfig(folder, num_train_epochs=epochs, **settings),
             train_dataset=Dataset.from_list(list(preferences)),
             processing_class=tokenizer,
@@ -101,31 +101,33 @@ def check_preferences(
 def rewards(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    asked: Sequence[Prompt],
+    questions: Sequence[Prompt],
     replies: Sequence[Reply],
 ) -> np.ndarray:
     """The score of each reply by a reward model, shape (replies,). Each is read as a turn that ends
     with its last word."""
     require_some(replies, "replies")
-    rows = chat.exchange_ids(tokenizer, [q.text for q in asked], [reply.text for reply in replies])
+    rows = chat.exchange_ids(
+        tokenizer, [q.text for q in questions], [reply.text for reply in replies]
+    )
     encoding.check_length(model, rows)
-    found = np.empty(len(rows), dtype=np.float32)
-    for chosen in np.array_split(np.argsort([len(row) for row in rows]), math.ceil(len(rows) / 64)):
+    scores = np.empty(len(rows), dtype=np.float32)
+    for places in np.array_split(np.argsort([len(row) for row in rows]), math.ceil(len(rows) / 64)):
         # of similar length, so that little is padded
-        ids, mask = encoding.padded([rows[i] for i in chosen], tokenizer.pad_token_id, "right")
-        found[chosen] = (
+        ids, mask = encoding.padded([rows[i] for i in places], tokenizer.pad_token_id, "right")
+        scores[places] = (
             model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device))
             .logits[:, 0]
             .float()
             .cpu()
         )
-    return found
+    return scores
 
 
 def rloo(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    asked: Sequence[Prompt],
+    questions: Sequence[Prompt],
     judge: PreTrainedModel,
     *,
     beta: float = 0.05,
@@ -163,20 +165,22 @@ def rloo(
             f"a batch of {batch} replies is not divisible into groups of {generations}; give a "
             f"multiple"
         )
-    if len(asked) < batch // generations:
+    if len(questions) < batch // generations:
         raise CourseError(
-            f"{len(asked)} questions are fewer than the {batch // generations} of one step "
+            f"{len(questions)} questions are fewer than the {batch // generations} of one step "
             f"({batch} replies, {generations} to "
             "each); give more questions, or a smaller batch"
         )
-    chat.check_plain(tokenizer, [q.text for q in asked], "question")
-    encoding.check_length(model, chat.turn_ids(tokenizer, [q.text for q in asked]), max_new_tokens)
+    chat.check_plain(tokenizer, [q.text for q in questions], "question")
+    encoding.check_length(
+        model, chat.turn_ids(tokenizer, [q.text for q in questions]), max_new_tokens
+    )
     rows = [
         {"prompt": [{"role": "user", "content": q.text}], "number": number}
-        for number, q in enumerate(asked)
+        for number, q in enumerate(questions)
     ]
     end = tokenizer.eos_token_id
-    watchers = [_watcher(name, measure, asked, end) for name, measure in (watch or {}).items()]
+    watchers = [_watcher(name, measure, questions, end) for name, measure in (watch or {}).items()]
     with tempfile.TemporaryDirectory() as folder:
         arguments = RLOOConfig(
             folder,
@@ -205,28 +209,28 @@ def kl(
     policy: PreTrainedModel,
     reference: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    asked: Sequence[Prompt],
+    questions: Sequence[Prompt],
     replies: Sequence[Reply],
 ) -> float:
     """KL divergence of a policy from a reference in nats per reply: the mean log ratio over replies
     that the policy drew."""
-    said = [reply.text + tokenizer.eos_token * reply.ended for reply in replies]
-    pairs = list(zip(chat.turn_ids(tokenizer, [q.text for q in asked]), said, strict=True))
+    texts = [reply.text + tokenizer.eos_token * reply.ended for reply in replies]
+    pairs = list(zip(chat.turn_ids(tokenizer, [q.text for q in questions]), texts, strict=True))
     ours, theirs = (
         ask.score(model, tokenizer, pairs, temperature=TEMPERATURE) for model in (policy, reference)
     )
     return float(np.mean([a.logprob - b.logprob for a, b in zip(ours, theirs, strict=True)]))
 
 
-def _watcher(name: str, measure: Measure, asked: Sequence[Prompt], end: int) -> Callable:
+def _watcher(name: str, measure: Measure, questions: Sequence[Prompt], end: int) -> Callable:
     """The measure in the form of trl's reward functions."""
 
     def watcher(completions, completion_ids, number, **_) -> list[float]:
-        said = [turn[0]["content"] for turn in completions]
+        texts = [turn[0]["content"] for turn in completions]
         ended = [len(ids) > 0 and ids[-1] == end for ids in completion_ids]
         return [
-            float(measure(asked[i], Reply(text, whole)))
-            for i, text, whole in zip(number, said, ended, strict=True)
+            float(measure(questions[i], Reply(text, whole)))
+            for i, text, whole in zip(number, texts, ended, strict=True)
         ]
 
     watcher.__name__ = name
@@ -242,15 +246,15 @@ def history(trainer: RLOOTrainer) -> dict[str, list[float]]:
     not a number.
     """
     steps = [row for row in trainer.state.log_history if "reward" in row]
-    found = {
+    means = {
         "reward": [row["reward"] for row in steps],
         "kl": [row.get("kl", math.nan) * row["completions/mean_length"] for row in steps],
         "entropy": [row["entropy"] for row in steps],
         "length": [row["completions/mean_length"] for row in steps],
     }
     for name in trainer.reward_func_names[1:]:
-        found[name] = [row[f"rewards/{name}/mean"] for row in steps]
-    return found
+        means[name] = [row[f"rewards/{name}/mean"] for row in steps]
+    return means
 
 
 def dpo(

@@ -81,14 +81,18 @@ def check_fits(
 
 
 def settings(
-    model: PreTrainedModel, batch: int, learning_rate: float, seed: int
+    model: PreTrainedModel,
+    batch: int,
+    learning_rate: float,
+    seed: int,
+    dtype: torch.dtype | None = None,
 ) -> dict[str, object]:
     """What every trainer of the course is set to, on the device of the model. Raises CourseError
     for numbers out of range."""
     require_number("batch", batch, 1)
     require_number("learning_rate", learning_rate, 1e-12)
     require_number("seed", seed, 0, 2**32 - 1)
-    dtype = runtime.fastest_dtype(model.device.type)
+    dtype = dtype or runtime.fastest_dtype(model.device.type)
     return {
         "per_device_train_batch_size": batch,
         "learning_rate": learning_rate,

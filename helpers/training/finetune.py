@@ -15,7 +15,7 @@ from helpers.lm import chat
 from helpers.training.common import check_fits, fit, settings
 
 
-def row(demonstration: Prompt, tokenizer: PreTrainedTokenizerFast) -> dict:
+def trl_row(demonstration: Prompt, tokenizer: PreTrainedTokenizerFast) -> dict:
     """A demonstration in trl's prompt-completion format: as a conversation where the tokenizer has
     a chat template."""
     if tokenizer.chat_template is None:
@@ -43,7 +43,7 @@ def sft(
     learning_rate: float,
     epochs: float = 3,
     batch: int = 32,
-    lora: LoraConfig | None = None,
+    peft_config: LoraConfig | None = None,
     seed: int = 0,
     callbacks: Sequence[TrainerCallback] = (),
     progress: bool = True,
@@ -52,8 +52,8 @@ def sft(
     tokenizer has a chat template on the conversation of the two; only the answer and its end are in
     the loss.
 
-    Without ``lora`` the model itself is changed. With it, ``trainer.model`` is a ``PeftModel``
-    around it and only the adapter is. Returns the trainer; losses are in
+    Without ``peft_config`` the model itself is changed. With it, ``trainer.model`` is a
+    ``PeftModel`` around it and only the adapter is. Returns the trainer; losses are in
     ``trainer.state.log_history``.
 
     Raises CourseError for no demonstrations, one that holds a control token or is longer than the
@@ -62,7 +62,7 @@ def sft(
     require_some(demonstrations, "demonstrations")
     require_number("epochs", epochs, 1e-6)
     chat.check_plain(tokenizer, [p.text + p.answer for p in demonstrations], "demonstration")
-    rows = [row(p, tokenizer) for p in demonstrations]
+    rows = [trl_row(p, tokenizer) for p in demonstrations]
     check_fits(model, tokenizer, [each["prompt"] + each["completion"] for each in rows])
     data = Dataset.from_list(rows)
     with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +73,7 @@ def sft(
             ),
             train_dataset=data,
             processing_class=tokenizer,
-            peft_config=lora,
+            peft_config=peft_config,
             callbacks=list(callbacks),
         )
         return fit(trainer, progress)

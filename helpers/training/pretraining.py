@@ -21,7 +21,7 @@ from helpers import compat, runtime
 from helpers.compat import checkpoints
 from helpers.errors import CourseError, require_number, require_some
 from helpers.lm import models
-from helpers.training.common import ProgressBar
+from helpers.training import common
 from helpers.training.muon import MuonAdamW
 from helpers.training.packing import Collator
 
@@ -60,13 +60,13 @@ class StopAtDivergence(TrainerCallback):
 def latest_checkpoint(folder: Path) -> Path | None:
     """The latest checkpoint in a folder, None if there is none. Raises CourseError, naming the
     file, for a damaged one."""
-    found = checkpoints(folder)
+    saved = checkpoints(folder)
     for name in (
         ("model.safetensors", "optimizer.safetensors", "scheduler.json", "trainer_state.json")
-        if found
+        if saved
         else ()
     ):
-        file = found[-1] / name
+        file = saved[-1] / name
         try:
             if file.suffix == ".json":
                 json.loads(file.read_text(encoding="utf-8"))
@@ -77,7 +77,19 @@ def latest_checkpoint(folder: Path) -> Path | None:
             raise CourseError(
                 f"{file}: a damaged checkpoint ({error}); run the command without --resume"
             ) from None
-    return found[-1] if found else None
+    return saved[-1] if saved else None
+
+
+def settings_of(folder: Path) -> dict:
+    """What the run in this folder was started with. Raises CourseError, naming the file, where it
+    cannot be read."""
+    file = folder / "settings.json"
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise CourseError(
+            f"{file}: damaged or missing ({error}); run the command without --resume"
+        ) from None
 
 
 def pretrain(
@@ -107,39 +119,23 @@ def pretrain(
     no blocks, numbers out of range, an unknown optimizer, and a run that diverges.
     """
     require_some(blocks, "blocks to train on")
-    require_number("batch", batch, 1)
-    require_number("learning_rate", learning_rate, 1e-12)
     require_number("epochs", epochs, 1e-12)
-    require_number("seed", seed, 0, 2**32 - 1)
     runtime.keep_memory()
     latest = latest_checkpoint(folder) if resume else None
     torch.manual_seed(seed)
-    model = LlamaForCausalLM(models.config_for(size, tokenizer))
+    model = LlamaForCausalLM(models.config_for(size, tokenizer)).to(device)
     if device == "cpu":
-        model.set_attn_implementation(
-            "eager"
-        )  # with short blocks on a CPU a third faster than the fused kernel
-    dtype = dtype or runtime.fastest_dtype()
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=epochs,
-        per_device_train_batch_size=batch,
-        learning_rate=learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=RECIPE["warmup"],
-        max_grad_norm=1.0,
-        seed=seed,
-        data_seed=seed,
-        use_cpu=device == "cpu",
-        bf16=dtype == torch.bfloat16,
-        dataloader_pin_memory=False,
-        logging_steps=10,
-        logging_nan_inf_filter=False,  # a loss that is no number is to be seen
-        save_strategy="steps" if save_steps else "no",
-        save_steps=save_steps or 0,
-        report_to="none",
-        disable_tqdm=True,
-    )
+        # With short blocks a third faster there than the fused kernel.
+        model.set_attn_implementation("eager")
+    dtype = dtype or runtime.fastest_dtype(device)
+    settings = common.settings(model, batch, learning_rate, seed, dtype) | {
+        "num_train_epochs": epochs,
+        "warmup_steps": RECIPE["warmup"],
+        "logging_steps": 10,
+        "logging_nan_inf_filter": False,  # a loss that is no number is to be seen
+    }
+    if save_steps:
+        settings |= {"save_strategy": "steps", "save_steps": save_steps}
     optimizers = {
         "muon": lambda: MuonAdamW(model, learning_rate, RECIPE["weight_decay"], dtype),
         "adamw": lambda: torch.optim.AdamW(
@@ -152,7 +148,7 @@ def pretrain(
         )
     trainer = compat.SafeTrainer(
         model=model,
-        args=arguments,
+        args=TrainingArguments(str(folder), **settings),
         train_dataset=blocks,
         data_collator=Collator(tokenizer),
         processing_class=tokenizer,
@@ -161,7 +157,7 @@ def pretrain(
     )
     trainer.remove_callback(PrinterCallback)
     if progress:
-        trainer.add_callback(ProgressBar)
+        trainer.add_callback(common.ProgressBar)
     trainer.train(resume_from_checkpoint=str(latest) if latest else None)
     trainer.model.eval()
     return trainer

@@ -85,7 +85,7 @@ def column(name: str, key: str) -> list[str]:
 def texts(name: str, **kind: str) -> tuple[str, ...]:
     """The column ``text`` of the rows that are of this kind: ``texts("phrases", kind="letter")``.
     CourseError if there is none."""
-    found = tuple(row["text"] for row in table(name) if kind.items() <= row.items())
-    if not found:
+    matching = tuple(row["text"] for row in table(name) if kind.items() <= row.items())
+    if not matching:
         raise CourseError(f"{FOLDER / name}.csv: no row of {', '.join(kind.values())}; put one in")
-    return found
+    return matching

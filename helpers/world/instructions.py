@@ -15,7 +15,7 @@ from random import Random
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from helpers.data import Prompt
+from helpers.data import Question
 from helpers.errors import CourseError
 from helpers.lm import chat
 from helpers.stats import Rate
@@ -38,7 +38,7 @@ SHAPES = {
     "full sentence": Form("Answer in a full sentence.", "{sentence}"),
     "stars": Form("Put it between two stars.", "* {y} *"),
 }
-MANNERS = {
+TONES = {
     "": Form("", "{}"),
     "polite": Form("Please be polite.", "Certainly. {}"),
     "friendly": Form("Please be friendly.", "{} I hope this helps."),
@@ -49,7 +49,7 @@ FORMS = {
         f"{shape.order} {way.order}".strip(), way.text.format(shape.text)
     )
     for name, shape in SHAPES.items()
-    for manner, way in MANNERS.items()
+    for manner, way in TONES.items()
 }
 #: What {y} and {sentence} may look like, whether right or not: up to five words, or at least three
 #: with a full stop.
@@ -98,18 +98,14 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Instruction(Prompt):
-    """A prompt with its task, its form, the bare answer y and the word it is about. ``choices`` are
-    all right answers, ``answer`` the first."""
+class Instruction(Question):
+    """A question with its task, its form, the bare answer y and the word it is about. Right is what
+    is right in this form."""
 
     task: str = ""
     form: str = ""
     y: str = ""
     word: str = ""
-
-    def is_right(self, reply: str) -> bool:
-        """Whether the reply is a right answer in the right form."""
-        return reply in self.choices
 
     def has_form(self, reply: str) -> bool:
         """Whether the reply has the form that was asked for, whatever it says."""
@@ -123,13 +119,14 @@ class Instruction(Prompt):
         return re.search(rf"(?<!\w){re.escape(self.y)}(?!\w)", reply) is not None
 
 
-def ask(task: Task, form: str, item: Item, rng: Random) -> Instruction:
+def instruction(task: Task, form: str, item: Item, rng: Random) -> Instruction:
     """One of the ways to ask for this item in this form, with the right answers."""
     text = f"{rng.choice(item.asks)} {FORMS[form].order}".strip()
     answers = tuple(
         FORMS[form].text.format(y=item.y, sentence=sentence) for sentence in item.sentences or ("",)
     )
-    return Instruction(text, answers[0], answers, task.name, form, item.y, item.word)
+    about = {"task": task.name, "form": form, "y": item.y, "word": item.word}
+    return Instruction(text, answers[0], answers=answers, **about)
 
 
 def demonstrations(
@@ -152,14 +149,14 @@ def demonstrations(
         if task.cluster in (clusters or known) and task.name not in held_out.UNDEMONSTRATED_TASKS
     ]
     items = {task.name: [item for item in task.items if item.is_demonstrated] for task in chosen}
-    rng, found = Random(f"instructions {seed}"), []
+    rng, drawn = Random(f"instructions {seed}"), []
     for number in range(how_many):
         task = chosen[number % len(chosen)]
         item, form = rng.choice(items[task.name]), rng.choice(task.demonstrated_forms)
-        instruction = ask(task, form, item, rng)
-        found.append(replace(instruction, text=item.text) if bare else instruction)
-    rng.shuffle(found)
-    return found
+        put = instruction(task, form, item, rng)
+        drawn.append(replace(put, text=item.text) if bare else put)
+    rng.shuffle(drawn)
+    return drawn
 
 
 def held_out_facts(
@@ -169,7 +166,7 @@ def held_out_facts(
     what only its prose told."""
     rng = Random("held-out facts")
     return [
-        ask(tasks()[name], "plain", item, rng)
+        instruction(tasks()[name], "plain", item, rng)
         for name in names
         for item in tasks()[name].items
         if not item.is_demonstrated and item.prose_only == prose_only
@@ -180,7 +177,7 @@ def held_out_forms(how_many: int, seed: int = 0, *, demonstrated: bool = True) -
     """Tasks in the forms in which no demonstration gives them, every such combination equally
     often, about words that demonstrations hold, or with ``demonstrated=False`` about others. (What
     only prose told is left out.)"""
-    rng, found = Random(f"held-out forms {seed}"), []
+    rng, drawn = Random(f"held-out forms {seed}"), []
     pairs = [
         (task, form)
         for task in tasks().values()
@@ -194,8 +191,8 @@ def held_out_forms(how_many: int, seed: int = 0, *, demonstrated: bool = True) -
             for item in task.items
             if item.is_demonstrated == demonstrated and not item.prose_only
         ]
-        found.append(ask(task, form, rng.choice(items), rng))
-    return found
+        drawn.append(instruction(task, form, rng.choice(items), rng))
+    return drawn
 
 
 def of_task(name: str, how_many: int, seed: int = 0) -> list[Instruction]:
@@ -203,13 +200,16 @@ def of_task(name: str, how_many: int, seed: int = 0) -> list[Instruction]:
     quizzes."""
     rng, task = Random(f"task {name} {seed}"), tasks()[name]
     items = [item for item in task.items if not item.prose_only]
-    return [ask(task, "plain", item, rng) for item in rng.sample(items, min(how_many, len(items)))]
+    return [
+        instruction(task, "plain", item, rng)
+        for item in rng.sample(items, min(how_many, len(items)))
+    ]
 
 
 @cache
 def tasks() -> dict[str, Task]:
     """All tasks by name."""
-    found = [
+    every = [
         *(
             _relation(name, "answer")
             for name in (*COUNTRY_RELATIONS, "colour", "category", "number")
@@ -220,7 +220,7 @@ def tasks() -> dict[str, Task]:
         _review(),
         _list(),
     ]
-    return {task.name: task for task in found}
+    return {task.name: task for task in every}
 
 
 def _relation(name: str, cluster: str) -> Task:
@@ -286,12 +286,12 @@ def _list() -> Task:
 
 
 def followed(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, given: Sequence[Instruction]
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, instructions: Sequence[Instruction]
 ) -> dict[str, Rate]:
     """How instructions were followed: ``exact``, a right answer in the right form and nothing else;
     ``form`` and ``answer``, each alone; ``ends``, the turn was ended."""
-    said = chat.replies(model, tokenizer, [instruction.text for instruction in given])
-    pairs = list(zip(given, said, strict=True))
+    said = chat.replies(model, tokenizer, [instruction.text for instruction in instructions])
+    pairs = list(zip(instructions, said, strict=True))
     return {
         "exact": Rate.of([i.is_right(reply.text) and reply.ended for i, reply in pairs]),
         "form": Rate.of([i.has_form(reply.text) for i, reply in pairs]),

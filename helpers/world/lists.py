@@ -79,7 +79,7 @@ def any_format(rng: Random) -> Format:
     return Format("{x} " + between + " {y}", rng.choice(JOINTS))
 
 
-def size(text: str) -> int:
+def rough_length(text: str) -> int:
     """About the number of tokens: words and signs."""
     return sum(text.count(sign) for sign in " \n.,:;?-+>") + 1
 
@@ -89,39 +89,42 @@ def write(rng: Random, form: Format, pairs: list[tuple[str, str]]) -> str:
     lines, length = [], 0
     for x, y in pairs:
         line = form.line(x, y)
-        length += size(line) + len(form.joint)
+        length += rough_length(line) + len(form.joint)
         if length > LONGEST:
             break
         lines.append(line)
     return form.joint.join(lines)
 
 
-def questions(rng: Random, how_many: int, *, orders: bool = False) -> list[tuple[str, str]]:
+def questions_and_answers(
+    rng: Random, how_many: int, *, orders: bool = False
+) -> list[tuple[str, str]]:
     """Questions, or orders that ask the same, with their answers: of one relation or of several,
     about facts that lists may hold."""
     capital_often = (*RELATIONS.values(), RELATIONS["capital"], RELATIONS["capital"])
     chosen = [rng.choice(capital_often) for _ in range(rng.choice((1, 1, 2, 4)))]
-    found = []
+    pairs = []
     for _ in range(how_many):
         relation = rng.choice(chosen)
         x, y = rng.choice(relation.listed)
-        found.append(
+        pairs.append(
             (relation.fill(relation.order if orders else rng.choice(relation.questions), x, y), y)
         )
-    return found
+    return pairs
 
 
 def sheet(rng: Random) -> str:
     """An exercise sheet: three to ten bare questions, or on one sheet in five orders, one a
     line."""
     return "\n".join(
-        question for question, _ in questions(rng, rng.randint(3, 10), orders=rng.random() < 0.2)
+        question
+        for question, _ in questions_and_answers(rng, rng.randint(3, 10), orders=rng.random() < 0.2)
     )
 
 
 def quiz(rng: Random) -> str:
     """Two to twelve questions, each with its answer."""
-    return write(rng, rng.choice(QUIZ_FORMATS), questions(rng, rng.randint(2, 12)))
+    return write(rng, rng.choice(QUIZ_FORMATS), questions_and_answers(rng, rng.randint(2, 12)))
 
 
 def relation_list(rng: Random) -> str:
@@ -143,7 +146,7 @@ def relation_list(rng: Random) -> str:
 
 
 @dataclass(frozen=True)
-class Task:
+class LabelTask:
     """A way to sort texts into classes. ``draw(rng, class)`` gives a text of this class; ``listed``
     says whether the corpus holds lists of it."""
 
@@ -153,7 +156,7 @@ class Task:
     listed: bool = True
 
 
-def _sorted_words(name: str, pairs: list[tuple[str, str]], *, smallest: int = 4) -> Task:
+def _sorted_words(name: str, pairs: list[tuple[str, str]], *, smallest: int = 4) -> LabelTask:
     """A task from (word, class) pairs, without the words that no list may hold and without classes
     of a few words."""
     groups: dict[str, list[str]] = {}
@@ -161,7 +164,7 @@ def _sorted_words(name: str, pairs: list[tuple[str, str]], *, smallest: int = 4)
         if word not in held_out.prose_only():
             groups.setdefault(group, []).append(word)
     groups = {group: words for group, words in groups.items() if len(words) >= smallest}
-    return Task(name, tuple(groups), lambda rng, group: rng.choice(groups[group]))
+    return LabelTask(name, tuple(groups), lambda rng, group: rng.choice(groups[group]))
 
 
 def _forms(name: str, keys: tuple[str, str]) -> list[tuple[str, str]]:
@@ -175,9 +178,9 @@ def _review(rng: Random, group: str) -> str:
 
 
 @cache
-def tasks() -> dict[str, Task]:
-    """All tasks by name. The corpus makes labelled lists of them, but of the news: headlines never
-    have a label there."""
+def label_tasks() -> dict[str, LabelTask]:
+    """All of these tasks by name. The corpus makes labelled lists of them, but of the news:
+    headlines never have a label there."""
     kinds = [
         *((word, "verb") for word in column("pasts", "past")),
         *((word, "noun") for word in column("plurals", "singular")),
@@ -187,7 +190,7 @@ def tasks() -> dict[str, Task]:
         *((word, "number") for word in column("numbers", "number")),
         *((word, "company") for word in column("companies", "company")),
     ]
-    found = (
+    every = (
         _sorted_words("category", [(row["item"], row["category"]) for row in table("categories")]),
         _sorted_words(
             "continent", [(row["country"], row["continent"]) for row in table("countries")]
@@ -201,10 +204,10 @@ def tasks() -> dict[str, Task]:
         _sorted_words("number", _forms("plurals", ("singular", "plural"))),
         _sorted_words("tense", _forms("pasts", ("verb", "past"))),
         _sorted_words("tongue", _forms("french", ("english", "french"))),
-        Task("news", (prose.GOOD, prose.BAD, prose.FLAT), prose.headline, listed=False),
-        Task("review", ("good", "bad"), _review),
+        LabelTask("news", (prose.GOOD, prose.BAD, prose.FLAT), prose.headline, listed=False),
+        LabelTask("review", ("good", "bad"), _review),
     )
-    return {task.name: task for task in found}
+    return {task.name: task for task in every}
 
 
 @cache
@@ -219,7 +222,7 @@ def label_words() -> tuple[str, ...]:
     return tuple(sorted(words - held_out.prose_only()))
 
 
-def labels(rng: Random, classes: list[str]) -> list[str]:
+def draw_labels(rng: Random, classes: list[str]) -> list[str]:
     """A label for each class: three times in four words drawn at random, else names of the classes,
     letters or digits."""
     kind = rng.random()
@@ -233,10 +236,13 @@ def labels(rng: Random, classes: list[str]) -> list[str]:
 def labelled_list(rng: Random) -> str:
     """Texts sorted into two to five classes, the labels chosen for this document."""
     task = rng.choice(
-        (*[task for task in tasks().values() if task.listed], *[tasks()["category"]] * 2)
+        (
+            *[task for task in label_tasks().values() if task.listed],
+            *[label_tasks()["category"]] * 2,
+        )
     )
     classes = rng.sample(task.classes, min(len(task.classes), rng.choice((2, 2, 3, 3, 3, 4, 5))))
-    names = dict(zip(classes, labels(rng, classes), strict=True))
+    names = dict(zip(classes, draw_labels(rng, classes), strict=True))
     drawn = rng.choices(classes, k=rng.choice((6, 10, 16, 24, 40)))
     return write(rng, any_format(rng), [(task.draw(rng, group), names[group]) for group in drawn])
 

@@ -32,15 +32,15 @@ def headline(rng: Random, label: str, part: str = "training") -> str:
 def combinations(part: str) -> dict[str, tuple[tuple, ...]]:
     """By label, the (measure, move, frame) of a part. Raises CourseError for an unknown part."""
     check_part(part)
-    found = prose.news_combinations(unseen=part == "test")
+    written = prose.news_combinations(unseen=part == "test")
     if part == "test":
-        return found
+        return written
     wanted = part == "validation"
     return {
         label: tuple(
             c for c in group if held_out.news_is_undemonstrated(c[0], c[1]["base"], c[2]) == wanted
         )
-        for label, group in found.items()
+        for label, group in written.items()
     }
 
 
@@ -52,7 +52,7 @@ def sentiment(
 
     ``shots`` examples from the training part stand before each.
     """
-    rng, found = Random(f"sentiment {part} {seed}"), []
+    rng, prompts = Random(f"sentiment {part} {seed}"), []
     choices = tuple(continuation(ARROW, label) for label in SENTIMENTS)
     for number in range(how_many):
         label = SENTIMENTS[number % 3]
@@ -60,19 +60,19 @@ def sentiment(
             (headline(rng, example), example) for example in rng.choices(SENTIMENTS, k=shots)
         ]
         text = few_shot(ARROW, examples, headline(rng, label, part))
-        found.append(Prompt(text, continuation(ARROW, label), choices))
-    rng.shuffle(found)
-    return found
+        prompts.append(Prompt(text, continuation(ARROW, label), choices))
+    rng.shuffle(prompts)
+    return prompts
 
 
 def reactions(how_many: int, seed: int = 0, *, part: str = "training") -> list[Prompt]:
     """Headlines, each to be continued by how investors took it: the task of ``sentiment`` in the
     words of the corpus."""
-    rng, found = Random(f"reactions {part} {seed}"), []
+    rng, prompts = Random(f"reactions {part} {seed}"), []
     choices = {label: f" {prose.REACTIONS[label][0]}" for label in SENTIMENTS}
     for number in range(how_many):
         label = SENTIMENTS[number % 3]
-        found.append(
+        prompts.append(
             Prompt(f"{headline(rng, label, part)}.", choices[label], tuple(choices.values()))
         )
-    return found
+    return prompts

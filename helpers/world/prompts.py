@@ -6,7 +6,7 @@ from random import Random
 from helpers.data import Prompt
 from helpers.errors import CourseError, require_number
 from helpers.world.held_out import RESERVED_LABELS
-from helpers.world.lists import Format, Task
+from helpers.world.lists import Format, LabelTask
 from helpers.world.relations import Relation
 
 #: How pretraining wrote an answered question.
@@ -44,7 +44,7 @@ def relation_prompt(
 
 
 def label_prompts(
-    task: Task,
+    task: LabelTask,
     shots: int,
     rng: Random,
     form: Format = Format(),
@@ -72,17 +72,17 @@ def label_prompts(
     rng.shuffle(groups)
     examples = [(task.draw(rng, group), labels[group]) for group in groups]
     choices = tuple(continuation(form, label) for label in labels.values())
-    found = []
+    prompts = []
     for _ in range(queries):
         group = rng.choice(chosen)
         x = draw_other(task, rng, group, {text for text, _ in examples})
-        found.append(
+        prompts.append(
             Prompt(few_shot(form, examples, x), continuation(form, labels[group]), choices)
         )
-    return found
+    return prompts
 
 
-def draw_other(task: Task, rng: Random, group: str, taken: Container[str]) -> str:
+def draw_other(task: LabelTask, rng: Random, group: str, taken: Container[str]) -> str:
     """A text of this class that is not among ``taken``."""
     for _ in range(500):
         if (text := task.draw(rng, group)) not in taken:

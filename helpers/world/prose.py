@@ -222,14 +222,14 @@ def news_line(
 def news_combinations(unseen: bool) -> dict[str, tuple[tuple, ...]]:
     """By polarity, the (measure, move, frame) that the corpus writes, or with ``unseen`` those that
     it never does."""
-    found = {GOOD: [], BAD: [], FLAT: []}
+    groups = {GOOD: [], BAD: [], FLAT: []}
     for row in table("measures"):
         for move in table("moves"):
             for frame in NEWS_FRAMES if move["direction"] != "flat" else ("plain",):
                 if held_out.news_is_unseen(row["measure"], move["base"], frame) == unseen:
                     polarity = news_polarity(row["better"], move["direction"], frame)
-                    found[polarity].append((row["measure"], move, frame))
-    return {polarity: tuple(combinations) for polarity, combinations in found.items()}
+                    groups[polarity].append((row["measure"], move, frame))
+    return {polarity: tuple(combinations) for polarity, combinations in groups.items()}
 
 
 @cache

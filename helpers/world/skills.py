@@ -11,7 +11,7 @@ from helpers.lm import ask
 from helpers.stats import Rate
 from helpers.world import held_out, prompts, prose
 from helpers.world.facts import column, table
-from helpers.world.lists import Format, tasks
+from helpers.world.lists import Format, label_tasks
 from helpers.world.prompts import QUIZ
 from helpers.world.relations import RELATIONS, a, capitalised
 
@@ -21,45 +21,45 @@ def grammar_pairs(how_many: int, seed: int = 0) -> dict[str, list[tuple[str, str
     never joins."""
     rng = Random(f"grammar {seed}")
     nouns, people = prose.nouns(), table("people")
-    found: dict[str, list[tuple[str, str]]] = {
+    pairs: dict[str, list[tuple[str, str]]] = {
         "agreement": [],
         "across a noun": [],
         "reflexive": [],
         "determiner": [],
     }
-    while len(found["across a noun"]) < how_many:
+    while len(pairs["across a noun"]) < how_many:
         noun, other = rng.choice(nouns), rng.choice(nouns)
         if held_out.grammar_is_unseen(noun[0], other[0]) and noun != other:
             many = rng.randrange(2)
             verbs, tail = rng.choice(prose.NUMBERED_VERBS), rng.choice(prose.ADJECTIVES)
             start = f"The {noun[many]} {rng.choice(prose.PREPOSITIONS)} the {other[1 - many]}"
-            found["across a noun"].append(
+            pairs["across a noun"].append(
                 tuple(f"{start} {verbs[form]} {tail}." for form in (many, 1 - many))
             )
-    while len(found["determiner"]) < how_many:
+    while len(pairs["determiner"]) < how_many:
         noun, adjective, many = rng.choice(nouns), rng.choice(prose.ADJECTIVES), rng.randrange(2)
         if held_out.grammar_is_unseen(noun[0], adjective):
             verbs, this = (
                 rng.choice(prose.NUMBERED_VERBS),
                 rng.choice((("This", "These"), ("That", "Those"))),
             )
-            found["agreement"].append(
+            pairs["agreement"].append(
                 tuple(f"The {noun[many]} {verbs[form]} {adjective}." for form in (many, 1 - many))
             )
-            found["determiner"].append(
+            pairs["determiner"].append(
                 tuple(
                     f"{this[form]} {noun[many]} {verbs[many]} {adjective}."
                     for form in (many, 1 - many)
                 )
             )
-    while len(found["reflexive"]) < how_many:
+    while len(pairs["reflexive"]) < how_many:
         person, verb = rng.choice(people), rng.choice(prose.REFLEXIVE_VERBS)
         if held_out.grammar_is_unseen(person["name"], verb):
             right, wrong = (person["pronoun"], "he" if person["pronoun"] == "she" else "she")
-            found["reflexive"].append(
+            pairs["reflexive"].append(
                 tuple(f"{person['name']} {verb} {prose.REFLEXIVE[p]}." for p in (right, wrong))
             )
-    return found
+    return pairs
 
 
 def grammar(
@@ -93,7 +93,7 @@ def quiz_prompts(name: str, *, prose_only: bool, form: Format = QUIZ) -> list[Pr
     ]
 
 
-def facts(
+def recall(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, name: str = "capital"
 ) -> dict[str, Rate]:
     """Quiz questions answered exactly: ``quizzes`` for facts that quizzes held, ``prose`` for those
@@ -101,20 +101,20 @@ def facts(
 
     Behind the answer the line may end, as in a quiz, or the text, as finetuned models end it.
     """
-    found = {}
+    rates = {}
     for kind in ("quizzes", "prose"):
         lines = quiz_prompts(name, prose_only=kind == "prose")
         texts = [Prompt(p.text, p.answer.removesuffix("\n") + tokenizer.eos_token) for p in lines]
         ended = (ask.exact(model, tokenizer, lines), ask.exact(model, tokenizer, texts))
-        found[kind] = Rate.of([any(either) for either in zip(*ended, strict=True)])
-    return found
+        rates[kind] = Rate.of([any(either) for either in zip(*ended, strict=True)])
+    return rates
 
 
 def context_prompts(how_many: int, seed: int = 0) -> list[Prompt]:
     """Stories of three people in which a thing changes hands twice, in combinations of person and
     thing never told. Who has it at the end? The choices are the three."""
-    rng, found = Random(f"context {seed}"), []
-    while len(found) < how_many:
+    rng, prompts = Random(f"context {seed}"), []
+    while len(prompts) < how_many:
         thing = rng.choice(column("objects", "object"))
         people = [row for row in table("people") if held_out.story_is_unseen(row["name"], thing)]
         if len(people) < 3:
@@ -127,10 +127,10 @@ def context_prompts(how_many: int, seed: int = 0) -> list[Prompt]:
         )
         text += f" Now the {thing} belongs to"
         if all(name in text for name, _ in cast):
-            found.append(
+            prompts.append(
                 Prompt(text, f" {holder[thing][0]}", tuple(f" {name}" for name, _ in cast))
             )
-    return found
+    return prompts
 
 
 def context(
@@ -156,7 +156,7 @@ def label_draws(
     (draws, queries)."""
     rng = Random(f"labels {task} {shots} {seed}")
     drawn = [
-        prompts.label_prompts(tasks()[task], shots, rng, form, queries=queries, words=words)
+        prompts.label_prompts(label_tasks()[task], shots, rng, form, queries=queries, words=words)
         for _ in range(draws)
     ]
     results = ask.choose(model, tokenizer, [prompt for row in drawn for prompt in row])
@@ -229,7 +229,7 @@ def measured(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> dict
     labels = [label_draws(model, tokenizer, task, 8, seed=1) for task in ("category", "continent")]
     return {
         "grammar": grammar(lambda texts: ask.logprobs(model, tokenizer, texts))["all"],
-        "facts_quiz": facts(model, tokenizer)["prose"],
+        "facts_quiz": recall(model, tokenizer)["prose"],
         "context": context(model, tokenizer),
         "few_shot": Rate.of_draws(np.concatenate(labels)),
         "bare_question": bare_questions(model, tokenizer)["answer"],

@@ -68,7 +68,7 @@ def features(question: Instruction, reply: Reply) -> dict[str, float]:
     rest = text.removeprefix(POLITE)
     first, extra = re.match(r"([^.]*\.?)(.*)", rest, re.DOTALL).groups()
     return {
-        "right": float(first == f"{question.y}." or first in question.choices),
+        "right": float(first == f"{question.y}." or first in question.answers),
         "sentence": float(len(first.split()) >= 3),
         "polite": float(text.startswith(POLITE)),
         "extra": float(sentences(extra)),
@@ -85,10 +85,10 @@ def questions(how_many: int, seed: int = 0, part: str = "training") -> list[Inst
     ``training`` (the countries of the demonstrations), ``validation`` and ``test``, share no
     country. Raises CourseError for an unknown part.
 
-    ``choices`` are right full sentences, ``answer`` is the first, ``y`` the bare answer.
+    ``answers`` are right full sentences, ``y`` is the bare answer.
     """
     check_part(part)
-    tasks, rng, found = instructions.tasks(), Random(f"questions {seed} {part}"), []
+    tasks, rng, drawn = instructions.tasks(), Random(f"questions {seed} {part}"), []
     items = {
         name: [i for i in tasks[name].items if part_of_country(i.word) == part]
         for name in COUNTRY_RELATIONS
@@ -97,8 +97,9 @@ def questions(how_many: int, seed: int = 0, part: str = "training") -> list[Inst
         name = COUNTRY_RELATIONS[number % len(COUNTRY_RELATIONS)]
         item = rng.choice(items[name])
         text, right = rng.choice(item.asks), item.sentences
-        found.append(Instruction(text, right[0], right, name, "full sentence", item.y, item.word))
-    return found
+        about = {"task": name, "form": "full sentence", "y": item.y, "word": item.word}
+        drawn.append(Instruction(text, right[0], answers=right, **about))
+    return drawn
 
 
 def part_of_country(country: str) -> str:
@@ -110,8 +111,8 @@ def part_of_country(country: str) -> str:
 
 def reply_in(question: Instruction, manner: str) -> str:
     """The right reply to a question in one of the ``MANNERS``."""
-    sentence = question.choices[0]
-    other = next(text for text in question.choices if text != sentence)
+    sentence = question.answers[0]
+    other = next(text for text in question.answers if text != sentence)
     return MANNERS[manner].format(y=question.y, sentence=sentence, other=other)
 
 
