@@ -112,7 +112,8 @@ def sft_stage(
     *,
     may_train: bool = True,
 ) -> PreTrainedModel:
-    """The stage of this name by its recipe, on ``draw(examples, seed)``."""
+    """The stage of this name by its recipe, on ``draw(examples, seed)``. CourseError as
+    ``load_or_train`` and ``finetune.sft`` raise it."""
     recipe = dict(RECIPES[name])
     seconds = recipe.pop("seconds")
     adapter = finetune.lora(recipe["r"]) if "r" in recipe else None

@@ -110,6 +110,8 @@ def test_imports_run_one_way(module):
 def test_a_module_can_be_read_in_one_go_and_touches_nothing_private_of_a_library(path):
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 350
+    cell = text.partition('SET_UP = r"""')[2].partition('"""')[0].splitlines()  # the cell that is written into notebooks
+    assert [line for line in text.splitlines() if len(line) > 100 and line not in cell] == []
     if path.stem != "compat":
         assert private(text) == set()
 

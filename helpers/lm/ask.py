@@ -50,8 +50,9 @@ def score(
     temperature: float = 1.0,
 ) -> list[Score]:
     """Scores of (text, continuation) pairs, in their order. An empty continuation scores 0. Where a
-    token spans the border of the two, the whole token is scored (``encoding.encode_pairs``).
-    CourseError for no pair, or one longer than the model's context."""
+    token spans the border of the two, the whole token is scored (``encoding.encode_pairs``). Logits
+    are divided by ``temperature`` first. CourseError for no pair, or one longer than the model's
+    context."""
     require_some(pairs, "pairs of a text and a continuation")
     wholes, tails = encoding.encode_pairs(tokenizer, pairs)
     return _score_ends(model, tokenizer, wholes, [len(tail) for tail in tails], batch, temperature)
@@ -83,9 +84,10 @@ def _score_ends(
 def choose(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[Prompt]
 ) -> list[bool]:
-    """For each prompt, whether its answer is the most probable of its choices. (Of the whole
-    choice: a longer one, all else being equal, is less probable.) CourseError for no prompt, or one
-    without choices.
+    """For each prompt, whether its answer is the most probable of its choices; of two that are
+    equally probable the first counts, and an answer that is none of the choices is wrong. (Compared
+    are sums over all tokens of a choice: a longer one, all else being equal, is less probable.)
+    CourseError for no prompt, or one without choices.
 
     All choices of a prompt are scored from the last token that they have in common with it. A
     choice that is a single token costs nothing beyond the text; others are read one by one.

@@ -1,6 +1,6 @@
 """Texts as token ids, for any tokenizer: where they and their continuations begin, and batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -112,9 +112,9 @@ def batches(
     tokenizer: PreTrainedTokenizerFast,
     rows: Sequence[Sequence[int]],
     size: int,
-):
-    """Rows of token ids in batches of similar length: (their places in ``rows``, model inputs
-    padded on the left)."""
+) -> Iterator[tuple[list[int], dict]]:
+    """Rows of token ids in batches of similar length: their places in ``rows``, and the model's
+    inputs, of shape (batch, longest of it), padded on the left."""
     require_number("batch", size, 1)
     check_length(model, rows)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
@@ -123,11 +123,8 @@ def batches(
         ids, mask = padded([rows[i] for i in chosen], pad_id(tokenizer), "left")
         places = (mask.cumsum(1) - 1).clamp(min=0)
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": places}
-        yield (
-            chosen,
-            {name: tensor.to(model.device) for name, tensor in inputs.items()}
-            | {"use_cache": False},
-        )
+        inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
+        yield chosen, inputs | {"use_cache": False}
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int, side: str) -> tuple[torch.Tensor, torch.Tensor]:

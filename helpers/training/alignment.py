@@ -271,8 +271,9 @@ def dpo(
     progress: bool = True,
 ) -> DPOTrainer:
     """Direct preference optimisation of a LoRA adapter, without a reward model; the reference is
-    the model with the adapter off. Raises CourseError as ``reward_model`` does, and for numbers out
-    of range."""
+    the model with the adapter off. ``beta`` is reward per nat of log ratio. The trainer's
+    ``state.log_history`` holds ``loss``, ln 2 before the first step, and ``rewards/accuracies``.
+    Raises CourseError as ``reward_model`` does, and for numbers out of range."""
     check_preferences(model, tokenizer, preferences)
     require_number("beta", beta, 0)
     require_number("epochs", epochs, 1e-6)

@@ -97,7 +97,7 @@ def settings(
         "per_device_train_batch_size": batch,
         "learning_rate": learning_rate,
         "lr_scheduler_type": "linear",
-        "warmup_steps": 0.05,
+        "warmup_steps": 0.05,  # below 1: a share of all steps
         "weight_decay": 0.0,
         "seed": seed,
         "data_seed": seed,
