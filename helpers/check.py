@@ -58,7 +58,7 @@ def memory() -> str:
     if free < MEMORY:
         raise Missing(
             f"{free / 1e9:.1f} GB free, {MEMORY / 1e9:.0f} needed; close other programs and "
-            f"notebooks"
+            "notebooks"
         )
     return f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
 
@@ -121,7 +121,7 @@ def models() -> str:
     if not reply.strip().startswith("Paris"):
         raise Missing(
             f"the capital of France is {reply!r}; restore the folder helpers/pretrained (git "
-            f"checkout)"
+            "checkout)"
         )
     return "the capital of France is Paris"
 
@@ -253,8 +253,8 @@ def wheels(folder: Path) -> None:
     status = subprocess.run(command, check=False).returncode
     if status:
         sys.exit(
-            f"error: {folder}: pip could not download everything; see its lines above, and "
-            f"check the network"
+            f"error: {folder}: pip could not download everything; see its lines above, and check "
+            "the network"
         )
     print(f"without network: pip install --no-index --find-links {folder} -r requirements.txt")
 

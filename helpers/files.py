@@ -113,8 +113,8 @@ def _check(folder: Path, kind: str | None = None) -> None:
         reason = f"cannot be looked at ({error})"
     if reason:
         raise CourseError(
-            f"{folder}: {reason}, so nothing is put in its place; name a new folder, or move "
-            f"this one away"
+            f"{folder}: {reason}, so nothing is put in its place; name a new folder, or move this "
+            "one away"
         )
 
 
@@ -273,6 +273,6 @@ def check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(place).free
     if free < needed:
         raise CourseError(
-            f"{place}: {needed / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free; "
-            f"free some disk space"
+            f"{place}: {needed / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free; free "
+            "some disk space"
         )

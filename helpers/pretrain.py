@@ -152,14 +152,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.seed == VALIDATION_SEED:
         parser.error(
             f"argument --seed: {VALIDATION_SEED} makes the documents of the validation; give "
-            f"another seed"
+            "another seed"
         )
     if options.vocab_size and not options.text:
         parser.error("argument --vocab-size: is for --text; the world has a tokenizer of its own")
     if options.replace_shipped and (options.text or options.out):
         parser.error(
-            "argument --replace-shipped: a shipped model is of the course's own text, and at "
-            "its own place"
+            "argument --replace-shipped: a shipped model is of the course's own text, and at its "
+            "own place"
         )
     compat.quiet()
     runtime.follow_quota()
@@ -183,8 +183,8 @@ def run(options: argparse.Namespace) -> None:
     needed = BYTES_PER_TOKEN * (min(most, bytes_given // 3) if options.text else most)
     if needed > (free := psutil.virtual_memory().available):
         raise CourseError(
-            f"--tokens {most}: {needed / 1e9:.1f} GB of memory are needed, {free / 1e9:.1f} "
-            f"are free; take fewer"
+            f"--tokens {most}: {needed / 1e9:.1f} GB of memory are needed, {free / 1e9:.1f} are "
+            "free; take fewer"
         )
     # Eight bytes a token are enough of any text, but of one that repeats itself, and there more
     # would teach nothing either.
@@ -207,7 +207,8 @@ def target(options: argparse.Namespace) -> Path:
     if options.replace_shipped:
         out = shipped / options.size
     else:
-        out = Path(os.path.abspath(options.out or files.ARTIFACTS / options.size))  # noqa: PTH100 (``..`` has no name)
+        # Not Path.absolute: ``..`` has no name.
+        out = Path(os.path.abspath(options.out or files.ARTIFACTS / options.size))  # noqa: PTH100
         if "\0" in str(out) or str(out).encode(errors="ignore").decode() != str(out):
             raise CourseError(
                 f"--out {str(options.out)!r}: no name that a model can be saved under; give another"
@@ -215,7 +216,7 @@ def target(options: argparse.Namespace) -> Path:
         if shipped in (real := Path(os.path.realpath(out)), real.parent):
             raise CourseError(
                 f"{out}: here are the shipped models; give another --out, or --replace-shipped "
-                f"without --out"
+                "without --out"
             )
     files.check_replaceable(out, "model")
     size, vocabulary = models.size_named(options.size), options.vocab_size or VOCAB_SIZE
@@ -243,8 +244,7 @@ def train(
         if token_count(blocks) < FEWEST_TOKENS:
             raise CourseError(
                 f"{options.text[0]}: says so little that it is {token_count(blocks)} tokens, "
-                f"{FEWEST_TOKENS} are needed; give "
-                "another text, or a smaller --vocab-size"
+                f"{FEWEST_TOKENS} are needed; give another text, or a smaller --vocab-size"
             )
         epochs = (
             options.tokens / token_count(blocks)
@@ -268,7 +268,7 @@ def train(
     if not math.isfinite(measured):
         raise DivergedError(
             f"the run diverged: {measured} bits per byte; nothing was saved, try a lower "
-            f"--learning-rate"
+            "--learning-rate"
         )
     about = {
         "command": f"`python -m helpers.pretrain {shlex.join(map(str, options.words))}`",
@@ -310,7 +310,7 @@ def run_folder(
             other_settings = f"{other[0]} {earlier.get(other[0])}, not {settings[other[0]]}"
             raise CourseError(
                 f"{folder}: holds a run of {other_settings}; repeat its options and text, or run "
-                f"without --resume"
+                "without --resume"
             )
         return folder
     files.check_replaceable(folder, "run")

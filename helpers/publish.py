@@ -24,7 +24,8 @@ BADGES = (
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
     "(https://colab.research.google.com/github/{repository}/blob/{tag}/notebooks/{file}) "
     "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]"
-    "(https://www.kaggle.com/notebooks/welcome?src=https://github.com/{repository}/blob/{tag}/notebooks/{file})"
+    "(https://www.kaggle.com/notebooks/welcome?src="
+    "https://github.com/{repository}/blob/{tag}/notebooks/{file})"
 )
 #: The first code cell of every notebook. It looks for the course around the script that it is, or
 #: the folder that it runs in; where an earlier run found it; where Jupyter says that the notebook
@@ -100,13 +101,13 @@ def main(arguments: list[str] | None = None) -> None:
     if not re.fullmatch(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.-]*(?<!\.)(?<!\.lock)", options.tag):
         sys.exit(
             f"error: {options.tag!r} cannot be a tag here; take letters, digits, points and "
-            f"dashes, for example v1.0"
+            "dashes, for example v1.0"
         )
     readme, texts = (ROOT / "README.md").read_text(encoding="utf-8"), {}
     if not all(mark in readme for mark in MARKS):
         sys.exit(
-            f"error: README.md: the lines {MARKS[0].strip()} and {MARKS[1].strip()} are gone; "
-            f"put them back"
+            f"error: README.md: the lines {MARKS[0].strip()} and {MARKS[1].strip()} are gone; put "
+            "them back"
         )
     # Others are the reader's own.
     for name in re.findall(r"\(notebooks/([\w.-]+\.ipynb)\)", readme):
@@ -118,7 +119,7 @@ def main(arguments: list[str] | None = None) -> None:
             reason = type(error).__name__
             sys.exit(
                 f"error: {name} cannot be stamped ({reason}); restore it (git checkout), then "
-                f"publish again"
+                "publish again"
             )
     texts[ROOT / "README.md"] = with_badges(
         readme, [path.name for path in texts], options.repository, options.tag

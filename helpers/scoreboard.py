@@ -71,8 +71,8 @@ def record(stage: str, file: Path = FILE, **skills: Rate) -> dict[str, dict[str,
             files.write(file, json.dumps(saved, indent=1) + "\n")
     except (OSError, CourseError) as error:
         print(
-            f"{error if isinstance(error, CourseError) else files.cannot_write(file, error)}; "
-            f"this row is not saved"
+            f"{error if isinstance(error, CourseError) else files.cannot_write(file, error)}; this "
+            "row is not saved"
         )
     return with_row(table, stage, row)
 

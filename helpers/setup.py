@@ -87,20 +87,20 @@ def ready(tag: str = "") -> None:
     there = _git_tag()
     if tag and there and tag != there:
         stop(
-            f"{ROOT} holds the course {there}, this notebook is of {tag}: rename that folder, "
-            f"then run this cell again"
+            f"{ROOT} holds the course {there}, this notebook is of {tag}: rename that folder, then "
+            "run this cell again"
         )
     install()
     if _restart:
         where = "Runtime, Restart session" if host() == "Colab" else "Run, Restart session"
         stop(
-            f"Installed. {', '.join(_restart)} had been loaded before: restart ({where}), then "
-            f"run this cell again."
+            f"Installed. {', '.join(_restart)} had been loaded before: restart ({where}), then run "
+            "this cell again."
         )
     if host() == "Colab" and "COURSE_ARTIFACTS" not in os.environ:
         print(
-            "What you make is lost with this session. To keep it in your Drive, run in a new "
-            "cell now: setup.use_drive()"
+            "What you make is lost with this session. To keep it in your Drive, run in a new cell "
+            "now: setup.use_drive()"
         )
 
 
@@ -129,8 +129,8 @@ def install() -> None:
     for name in KEPT:
         if name in needed:
             stop(
-                f"This image has {name} {version(name)}, the course needs "
-                f"{name}{needed[name]}: choose a newer image"
+                f"This image has {name} {version(name)}, the course needs {name}{needed[name]}: "
+                "choose a newer image"
             )
     for name, (there, wanted) in found.items():
         if there and compared(there, wanted) > 0:
@@ -182,8 +182,8 @@ def _pip(words: list[str], what: str) -> None:
         )
         network = "switch Internet on (Settings)" if host() == "Kaggle" else "check the network"
         stop(
-            f"pip could not {what} (exit status {done.returncode}; {last}): {network}, then "
-            f"run this cell again"
+            f"pip could not {what} (exit status {done.returncode}; {last}): {network}, then run "
+            "this cell again"
         )
 
 
@@ -192,13 +192,13 @@ def use_drive(mount: str = "/content/drive") -> None:
     be called before a cell imports the rest of the course, and after each restart."""
     if host() != "Colab":
         stop(
-            "setup.use_drive() is for Colab; elsewhere set COURSE_ARTIFACTS=FOLDER before "
-            "Jupyter starts"
+            "setup.use_drive() is for Colab; elsewhere set COURSE_ARTIFACTS=FOLDER before Jupyter "
+            "starts"
         )
     if "helpers.files" in sys.modules:
         stop(
-            "Too late for this session: restart it, run the set-up cell, then "
-            "setup.use_drive(), then the rest"
+            "Too late for this session: restart it, run the set-up cell, then setup.use_drive(), "
+            "then the rest"
         )
     from google.colab import drive
 

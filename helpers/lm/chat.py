@@ -136,8 +136,8 @@ def check_plain(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], what: 
     for number, text in enumerate(texts, start=1):
         if found := next((token for token in control if token in text), None):
             raise CourseError(
-                f"{what} {number} holds the control token {found!r}, which trl would take for "
-                f"one; take it out"
+                f"{what} {number} holds the control token {found!r}, which trl would take for one; "
+                "take it out"
             )
 
 

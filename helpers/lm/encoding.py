@@ -102,8 +102,7 @@ def check_length(model: PreTrainedModel, rows: Sequence[Sequence[int]], new: int
         more = f" and {new} new ones" if new else ""
         raise CourseError(
             f"{len(too_long)} of {len(rows)} texts are too long (up to {max(too_long):,} "
-            f"tokens{more}; the model takes "
-            f"{limit:,} in all); shorten them"
+            f"tokens{more}; the model takes {limit:,} in all); shorten them"
         )
 
 

@@ -147,8 +147,8 @@ def save(
     small = copy.deepcopy(model).half()
     if bad := [name for name, weights in small.named_parameters() if not weights.isfinite().all()]:
         raise CourseError(
-            f"{folder}: not saved, since {bad[0]} is not finite in float16; train again at a "
-            f"lower rate"
+            f"{folder}: not saved, since {bad[0]} is not finite in float16; train again at a lower "
+            "rate"
         )
     with atomic_folder(folder, "model") as beside:
         small.save_pretrained(beside)

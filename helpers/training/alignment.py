@@ -163,13 +163,12 @@ def rloo(
     if batch % generations:
         raise CourseError(
             f"a batch of {batch} replies is not divisible into groups of {generations}; give a "
-            f"multiple"
+            "multiple"
         )
     if len(questions) < batch // generations:
         raise CourseError(
             f"{len(questions)} questions are fewer than the {batch // generations} of one step "
-            f"({batch} replies, {generations} to "
-            "each); give more questions, or a smaller batch"
+            f"({batch} replies, {generations} to each); give more questions, or a smaller batch"
         )
     chat.check_plain(tokenizer, [q.text for q in questions], "question")
     encoding.check_length(

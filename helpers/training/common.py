@@ -74,9 +74,8 @@ def check_fits(
     )
     if too_long:
         raise CourseError(
-            f"{len(too_long)} of {len(texts)} texts are too long (up to {max(too_long):,} "
-            f"tokens; the model takes {limit:,}); "
-            "shorten them or leave them out"
+            f"{len(too_long)} of {len(texts)} texts are too long (up to {max(too_long):,} tokens; "
+            f"the model takes {limit:,}); shorten them or leave them out"
         )
 
 

@@ -20,8 +20,8 @@ class Muon(torch.optim.Muon):
 
     @torch.no_grad()
     def step(self, closure=None) -> None:
-        """m = 0.95 m + 0.05 g, then w = (1 - lr decay) w - 0.2 lr sqrt(longer side) orthogonal(0.95 m +
-        0.05 g): the momentum once more, as Nesterov has it, brought to the size of AdamW's update."""
+        """m = 0.95 m + 0.05 g; w = (1 - lr decay) w - 0.2 lr sqrt(longer side) orthogonal(n), where
+        n = 0.95 m + 0.05 g (Nesterov) and the factor brings it to the size of AdamW's update."""
         for group in self.param_groups:
             stacks = defaultdict(list)
             for parameter in group["params"]:

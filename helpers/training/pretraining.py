@@ -51,9 +51,8 @@ class StopAtDivergence(TrainerCallback):
         if not loss <= self.limit:
             raise DivergedError(
                 f"the run diverged: its loss is {loss:.4g} at step {state.global_step}, where "
-                f"knowing nothing costs "
-                f"{self.limit / 2:.1f}; nothing was saved, try a lower --learning-rate than "
-                f"{args.learning_rate:g}"
+                f"knowing nothing costs {self.limit / 2:.1f}; nothing was saved, try a lower "
+                f"--learning-rate than {args.learning_rate:g}"
             )
 
 

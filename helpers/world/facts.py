@@ -57,8 +57,8 @@ def table(name: str) -> tuple[dict[str, str], ...]:
     wanted = COLUMNS.get(name, ())
     if len(set(header)) < len(header) or set(wanted) - set(header):
         raise CourseError(
-            f"{path}: the header is {','.join(header)!r}, not {','.join(wanted)!r}; save it "
-            f"with commas between"
+            f"{path}: the header is {','.join(header)!r}, not {','.join(wanted)!r}; save it with "
+            "commas between"
         )
     if not rows:
         raise CourseError(f"{path}: holds no rows; add some below the header")

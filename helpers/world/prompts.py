@@ -88,6 +88,6 @@ def draw_other(task: LabelTask, rng: Random, group: str, taken: Container[str]) 
         if (text := task.draw(rng, group)) not in taken:
             return text
     raise CourseError(
-        f"task {task.name!r}: every text of class {group!r} is an example already; ask for "
-        f"fewer shots"
+        f"task {task.name!r}: every text of class {group!r} is an example already; ask for fewer "
+        "shots"
     )
