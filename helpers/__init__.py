@@ -20,7 +20,8 @@ their own.
     profiles    on what a notebook runs
     stages      finished models, loaded or trained
     scoreboard  the table that grows through the course
-    plots       figures and tables
+    show/       figures and tables, one call each
+    exercises   checks of answers, and of their own solutions
     lab         a real JupyterLab in a real browser
     check       is this machine ready? (``python -m helpers.check``)
     publish     puts the course online under an owner's name (``python -m helpers.publish``)

@@ -1,6 +1,7 @@
 """What the two halves of the course agree on: prompts, pairs of replies, and the parts of a data
 set."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from helpers.errors import CourseError
@@ -54,6 +55,11 @@ class Pair:
     question: Prompt
     left: Reply
     right: Reply
+
+
+def texts(items: Iterable[Prompt | Reply]) -> list[str]:
+    """The texts of prompts, or of replies."""
+    return [item.text for item in items]
 
 
 #: What demonstrations hold, what settings are chosen by, and what is measured once at the end.

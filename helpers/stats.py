@@ -1,4 +1,4 @@
-"""Rates, with intervals that say how much of them is luck."""
+"""Rates and means, with intervals that say how much of them is luck."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,6 +56,28 @@ class Rate:
 
     def __str__(self) -> str:
         return f"{self.value:.0%} [{self.low:.0%}, {self.high:.0%}]"
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of numbers with its 95 % interval. Of no numbers there is none: CourseError."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @classmethod
+    def of(cls, numbers: Sequence[float]) -> "Mean":
+        """From independent numbers; the interval is Student's (1908), by scipy. One has none."""
+        require_some(numbers, "numbers to take a mean of")
+        n, mean = len(numbers), float(np.mean(numbers))
+        error = float(stats.sem(numbers)) if n > 1 else 0.0
+        reach = error * stats.t.ppf(0.975, n - 1) if error else 0.0
+        return cls(mean, mean - reach, mean + reach, n)
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
 def _share(won: np.ndarray, size: np.ndarray, axis: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What several test files share: the shipped models and tokenizer, and documents of the world."""
 
+import os
 from itertools import islice
 
 import course
@@ -23,6 +24,7 @@ class OwnNotebooks:
 
 
 def pytest_configure(config):
+    os.environ["COURSE_SOLUTIONS"] = "1"  # notebooks check their exercises' solutions while they are run
     config.pluginmanager.register(OwnNotebooks())
 
 

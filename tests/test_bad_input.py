@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
-from helpers import plots, pretrain, stages
+from helpers import pretrain, show, stages
 from helpers.data import Prompt, Reply
 from helpers.errors import CourseError
 from helpers.feedback import labels, preferences
@@ -109,7 +109,7 @@ BASE = {
     "a rate of no draws": (lambda m: Rate.of_draws(np.empty((0, 5))), "trials"),
     "a rate of draws of nothing": (lambda m: Rate.of_draws(np.empty((3, 0))), "trials"),
     "a rate of no groups": (lambda m: Rate.of_groups([], []), "trials"),
-    "a table without rows": (lambda m: plots.table([]), "rows"),
+    "a table without rows": (lambda m: show.table([]), "rows"),
     "a win rate of nothing": (lambda m: preferences.win_rate([], [], [], TASTES["terse"]), "trials"),
     "agreement about nothing": (lambda m: labels.agreement([], []), "share no pair"),
     "labels in a folder": (lambda m: labels.read(models.PRETRAINED), "cannot be read"),

@@ -145,7 +145,7 @@ def test_peft_calls_transformers_by_a_name_that_warns_and_the_profile_hushes_it(
 def test_nothing_is_changed_by_an_import():
     script = (
         "import torch; threads = torch.get_num_threads()\n"
-        "from helpers import stages, plots, pretrain, profiles\n"
+        "from helpers import stages, show, pretrain, profiles\n"
         "from transformers.utils import logging\n"
         "print(logging.is_progress_bar_enabled(), torch.get_num_threads() == threads)\n"
     )

@@ -1,13 +1,16 @@
 """Costs by formula are those that PyTorch counts."""
 
+import copy
+
 import pytest
 import torch
+from peft import get_peft_model
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaForCausalLM
 
 from helpers.lm import cost, models
 from helpers.lm.models import BLOCK
-from helpers.training import muon
+from helpers.training import finetune, muon
 
 
 @pytest.fixture(params=models.SIZES)
@@ -77,3 +80,15 @@ def test_activations_are_what_is_alive_when_the_loss_is_computed(config, dtype):
     alive = saved + logits.nbytes + (logits.float().nbytes if dtype == torch.bfloat16 else 0)
     assert logits.dtype == dtype
     assert cost.activation_bytes(config, *ids.shape, dtype.itemsize) == pytest.approx(alive, rel=0.05)
+
+
+@pytest.mark.parametrize("r", [1, 8])
+def test_the_parameters_of_lora_are_those_that_peft_makes(medium, r):
+    adapted = get_peft_model(copy.deepcopy(medium[0]), finetune.lora(r))
+    made = sum(p.numel() for name, p in adapted.named_parameters() if "lora_" in name)
+    assert cost.lora_parameters(medium[0].config, r) == made
+
+
+@pytest.mark.parametrize(("name", "billions"), [("1 B", 1.1), ("7 B", 6.74), ("70 B", 68.98)])
+def test_well_known_models_have_their_published_size(name, billions):
+    assert sum(cost.parameters(cost.KNOWN[name]).values()) / 1e9 == pytest.approx(billions, rel=0.01)

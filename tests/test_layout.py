@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 import helpers
-from helpers import feedback, lm, setup, training, world
+from helpers import feedback, lm, setup, show, training, world
 
 ROOT = Path(__file__).parent.parent
 MODULES = course.tracked("helpers/**/*.py")
@@ -91,7 +91,7 @@ def imported(path: Path, package: str) -> set[str]:
     return found
 
 
-PACKAGES = [helpers, lm, training, world, feedback]
+PACKAGES = [helpers, lm, training, world, feedback, show]
 
 
 @pytest.mark.parametrize("module", PACKAGES, ids=lambda module: module.__name__)
@@ -141,8 +141,8 @@ def test_what_any_model_can_use_knows_no_world(path):
 
 
 def test_a_wrong_import_would_be_seen(tmp_path):
-    (tmp_path / "a.py").write_text("import helpers.plots\nfrom helpers import cost\nfrom helpers.world.facts import table\n")
-    assert imported(tmp_path / "a.py", "helpers") == {"plots", "cost", "world"}
+    (tmp_path / "a.py").write_text("import helpers.show\nfrom helpers import cost\nfrom helpers.world.facts import table\n")
+    assert imported(tmp_path / "a.py", "helpers") == {"show", "cost", "world"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)

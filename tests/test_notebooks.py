@@ -91,6 +91,102 @@ def test_cells_are_short(notebook):
     assert max(lengths) <= 30
 
 
+def written_lines(notebook):
+    """Lines of code that a reader reads: all but those of the set-up cell, which is written by ``helpers.publish``."""
+    return [line for cell in code_cells(notebook) if cell.id != "set-up" for line in lines(cell)]
+
+
+def test_code_is_read_at_sight(notebook):
+    widths = [len(line) for line in written_lines(notebook)]
+    assert max(widths) <= 100
+    assert sum(width > 88 for width in widths) <= 0.03 * len(widths)
+
+
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def comprehensions(node):
+    return [child for child in ast.walk(node) if isinstance(child, COMPREHENSIONS)]
+
+
+def nested_in_a_drawing(node):
+    """Calls of ``show`` in which a comprehension holds another one."""
+    calls = [n for n in ast.walk(node) if isinstance(n, ast.Call) and ast.unparse(n.func).startswith("show.")]
+    return [ast.unparse(call) for call in calls if any(len(comprehensions(c)) > 1 for c in comprehensions(call))]
+
+
+def test_comprehensions_are_few_and_none_is_nested_in_a_call_that_draws(notebook):
+    trees = [tree(cell) for cell in code_cells(notebook) if cell.id != "set-up"]
+    assert sum(len(comprehensions(t)) for t in trees) <= 25
+    assert [call for t in trees for call in nested_in_a_drawing(t)] == []
+    deepest = [len(comprehensions(c)) for t in trees for c in comprehensions(t)]
+    assert max(deepest, default=0) <= 2
+    assert nested_in_a_drawing(ast.parse("show.table([[f(y) for y in x] for x in z])"))
+
+
+#: Terms of the field. Where one first occurs in the course it is set in bold, with its meaning beside it, or in italics, which
+#: the glossary explains.
+TERMS = (
+    "token", "logits", "likelihood", "temperature", "top-k", "top-p", "nat", "confidence interval", "zero-shot",
+    "in-context learning", "attention head", "baseline", "loss", "perplexity", "cross-entropy", "forward pass",
+    "backward pass", "corpus", "byte pair encoding", "embedding", "tied embeddings", "non-embedding parameters",
+    "activations", "bfloat16", "FLOPs", "gradient", "optimizer", "learning rate", "batch", "warm-up", "checkpoint",
+    "demonstrations", "SFT", "overfitting", "epoch", "early stopping", "catastrophic forgetting", "mixed precision",
+    "adapter",
+    "merging", "chat template", "control tokens", "gold", "reward model", "calibrated", "KL divergence", "policy",
+    "reference",
+    "proxy", "entropy", "over-optimisation",
+)  # fmt: skip
+
+
+def running_text(notebook):
+    """The text of a notebook in one line, without its first cell, headings, formulas, code and addresses."""
+    cells = [cell.source for cell in notebook.cells[1:] if cell.cell_type == "markdown"]
+    text = re.sub(r"^#.*$", "", "\n".join(cells), flags=re.MULTILINE)
+    return " ".join(re.sub(r"\$[^$]*\$|`[^`]*`|\]\([^)]*\)", "", text).split())
+
+
+def test_terms_are_explained_where_they_first_occur():
+    glossary = (ROOT / "notebooks" / "GLOSSARY.md").read_text(encoding="utf-8").lower()
+    text = " ".join(running_text(nbformat.read(path, as_version=4)) for path in course.NOTEBOOKS)
+    plain = []
+    for term in TERMS:
+        found = re.search(rf"(?<![\w-]){re.escape(term)}s?(?![\w-])", text, re.IGNORECASE)
+        around = text[max(0, found.start() - 30) : found.end() + 30]
+        if not re.search(rf"\*[^*]*{re.escape(term)}[^*]*\*", around, re.IGNORECASE):
+            plain.append((term, around))
+    assert plain == []
+    assert [term for term in TERMS if term.lower() not in glossary] == []
+
+
+#: How the course once put it, and does not any more: stiff, or a word of its own where the field has one.
+ONCE = (
+    "In brackets stands the", "must give what the library's", "what else than its kind", "what only prose told",
+    "word that stood beside", "A name does without examples", "if under other labels", "One row a layer, one column a head",
+    "times the time of none", "query more than ten times as long", "Between the two columns lies",
+    "the first honest difference",
+    "with the word behind them", "beyond them deserves the name", "is work for nothing", "beside the embeddings",
+    "the numbers that every position has", "right about once in 140", "stands in prose only", "with something behind it",
+    "In kind, hardly", "of a kind it never saw", "lists of headlines it has never seen", "probable behind the headline",
+    "pretraining gone on", "Behind the label comes", "With it now the comparison", "not to be found in them by a network",
+    "falls on,", "has it paid?", "as full finetuning did it", "LoRA bears", "now one keeps better", "and take it out again",
+    "go from seven times a T4", "goes on with a question", "to be asked, not facts", "taught the model to be asked",
+    "shall say itself", "Read it from above", "learned by heart instead of", "each sentence too many", "agreed in",
+    "sees manners, and hardly facts", "a judge that guesses", "bits a byte", "drawn anew",
+)  # fmt: skip
+
+
+def test_old_turns_of_phrase_are_gone():
+    texts = {path.name: running_text(nbformat.read(path, as_version=4)).lower() for path in course.NOTEBOOKS}
+    assert [(name, phrase) for name, text in texts.items() for phrase in ONCE if phrase.lower() in text] == []
+
+
+def test_the_readme_is_one_page():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.sub(r"<!-- badges -->.*<!-- /badges -->", "", readme, flags=re.DOTALL)
+    assert len(shown.splitlines()) <= 90
+
+
 def test_every_picture_has_alternative_text(notebook):
     missing = []
     for cell in code_cells(notebook):

@@ -7,28 +7,26 @@ import lab_of
 import nbformat
 import pytest
 
-from helpers import plots
+from helpers import show
+from helpers.show import pictures
+from helpers.show.panels import Curves
 
 ROOT = Path(__file__).parent.parent
-ALT = "A line that rises from 3 to 4."
+ALT = "y against x. a line: 3, 4."
 DOLLARS = "from $5 million to $6 million"
 CELL = f"""
 import sys; sys.path.insert(0, {str(ROOT)!r})
-from helpers import plots
-fig, ax = plots.figure()
-ax.plot([1, 2], [3, 4])
-plots.show(fig, {ALT!r})
-plots.table([{{"price": {DOLLARS!r}, "lines": "one\\ntwo"}}], "A caption of $1 and $2")
+from helpers import show
+show.curves({{"a line": [3, 4]}}, [1, 2], "x", "y")
+show.table([{{"price": {DOLLARS!r}, "lines": "one\\ntwo"}}], "A caption of $1 and $2")
 """
 
 
 @pytest.fixture
 def stored(tmp_path):
     """A server on a notebook that was run elsewhere: nobody vouches for its outputs."""
-    fig, ax = plots.figure()
-    ax.plot([1, 2], [3, 4])
-    data, metadata = plots.Picture(fig, ALT)._repr_mimebundle_()
-    table = plots.table([{"price": DOLLARS, "lines": "one\ntwo"}], "A caption of $1 and $2")
+    data, metadata = pictures.drawn(Curves({"a line": [3, 4]}, [1, 2], "x", "y"))._repr_mimebundle_()
+    table = show.table([{"price": DOLLARS, "lines": "one\ntwo"}], "A caption of $1 and $2")
     drawn = {"text/html": table.data, "text/plain": repr(table)}
     outputs = [
         nbformat.v4.new_output("display_data", data=data, metadata=metadata),

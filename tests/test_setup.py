@@ -332,7 +332,8 @@ def execute(notebook: Path, folder: Path, **environment):
     """Runs a notebook as a reader would who has it alone in a folder."""
     shutil.copy(notebook, folder / notebook.name)
     command = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", notebook.name]
-    kept = {k: v for k, v in os.environ.items() if k not in ("COURSE_ROOT", "JPY_SESSION_NAME", "COURSE_ARTIFACTS")}
+    ours = ("COURSE_ROOT", "JPY_SESSION_NAME", "COURSE_ARTIFACTS", "COURSE_SOLUTIONS")
+    kept = {k: v for k, v in os.environ.items() if k not in ours}
     done = subprocess.run(command, cwd=folder, env=kept | environment, capture_output=True, text=True, check=False)
     return done, nbformat.read(folder / notebook.name, as_version=4)
 

@@ -10,7 +10,7 @@ import pytest
 from helpers.data import Prompt
 from helpers.lm import ask
 from helpers.lm.ngram import NGram
-from helpers.stats import Rate
+from helpers.stats import Mean, Rate
 from helpers.world import held_out, skills
 from helpers.world.corpus import Document
 from helpers.world.facts import column
@@ -226,3 +226,12 @@ def test_the_chosen_answer_is_the_more_probable_one(large):
     question = "Q: What is the capital of Chad? A:"
     given = [Prompt(question, answer, (" N'Djamena", " banana")) for answer in (" N'Djamena", " banana")]
     assert ask.accuracy_by_choice(*large, given).value == 0.5
+
+
+def test_the_interval_of_a_mean_covers_it_in_95_of_100_repetitions(course_error):
+    rng = np.random.default_rng(0)
+    means = [Mean.of(rng.normal(3, 2, size=8)) for _ in range(2000)]
+    assert abs(np.mean([m.low <= 3 <= m.high for m in means]) - 0.95) < 0.02
+    assert str(Mean.of([2.0])) == "2.00 [2.00, 2.00]" and Mean.of([1, 3]).n == 2
+    with course_error("numbers to take a mean of"):
+        Mean.of([])

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from helpers.data import Pair
 from helpers.errors import CourseError
+from helpers.feedback.preferences import annotate
 from helpers.stats import Rate
+from helpers.world.tastes import Taste
 
 CHOICES = ("left", "right", "tie")
 #: What takes a label back.
@@ -63,6 +65,13 @@ def with_choices(pairs: Sequence[Pair], choices: Sequence[str], annotator: str) 
         Label(pair.question.text, pair.left.text, pair.right.text, choice, annotator)
         for pair, choice in zip(pairs, choices, strict=True)
     ]
+
+
+def simulated(
+    pairs: Sequence[Pair], taste: Taste, seed: int = 0, annotator: str = "simulated"
+) -> list[Label]:
+    """Labels of the pairs by a simulated annotator of this taste, who errs."""
+    return with_choices(pairs, annotate(pairs, taste, seed), annotator)
 
 
 def preferences(labels: Iterable[Label]) -> list[dict]:

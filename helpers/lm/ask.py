@@ -45,15 +45,16 @@ def next_token_logprobs(
 def score(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    pairs: Sequence[tuple[encoding.Text, str]],
+    pairs: Sequence[Prompt | tuple[encoding.Text, str]],
     batch: int = 32,
     temperature: float = 1.0,
 ) -> list[Score]:
-    """Scores of (text, continuation) pairs, in their order. An empty continuation scores 0. Where a
-    token spans the border of the two, the whole token is scored (``encoding.encode_pairs``). Logits
-    are divided by ``temperature`` first. CourseError for no pair, or one longer than the model's
-    context."""
+    """Scores of (text, continuation) pairs, or of prompts with their answers, in their order. An
+    empty continuation scores 0. Where a token spans the border of the two, the whole token is
+    scored (``encoding.encode_pairs``). Logits are divided by ``temperature`` first. CourseError for
+    no pair, or one longer than the model's context."""
     require_some(pairs, "pairs of a text and a continuation")
+    pairs = [(p.text, p.answer) if isinstance(p, Prompt) else p for p in pairs]
     wholes, tails = encoding.encode_pairs(tokenizer, pairs)
     return _score_ends(model, tokenizer, wholes, [len(tail) for tail in tails], batch, temperature)
 
@@ -126,7 +127,7 @@ def exact(
     """For each prompt, whether greedy generation writes exactly its answer. CourseError for no
     prompt."""
     require_some(prompts, "prompts")
-    return [s.greedy for s in score(model, tokenizer, [(p.text, p.answer) for p in prompts])]
+    return [s.greedy for s in score(model, tokenizer, prompts)]
 
 
 def logprobs(
@@ -214,6 +215,17 @@ def generate(
                 )
             )
     return written
+
+
+def first_lines(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[encoding.Text],
+    max_new_tokens: int = 16,
+) -> list[str]:
+    """The first line with text in it that the model writes after each text, without its spaces."""
+    written = generate(model, tokenizer, texts, max_new_tokens=max_new_tokens)
+    return [text.strip().partition("\n")[0].strip() for text in written]
 
 
 def _several(ids: int | Sequence[int] | None) -> Sequence[int | None]:

@@ -2,6 +2,24 @@
 
 from transformers import LlamaConfig
 
+#: Shapes of well-known models, by their size.
+KNOWN = {
+    name: LlamaConfig(
+        hidden_size=width,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=groups,
+        vocab_size=32_000,
+        tie_word_embeddings=False,
+    )
+    for name, (width, inner, layers, heads, groups) in {
+        "1 B": (2048, 5632, 22, 32, 4),  # TinyLlama
+        "7 B": (4096, 11008, 32, 32, 32),  # Llama 2
+        "70 B": (8192, 28672, 80, 64, 8),  # Llama 2
+    }.items()
+}
+
 
 def parameters(config: LlamaConfig) -> dict[str, int]:
     """Number of parameters by part. The output head counts as embedding, unless they are tied and
@@ -15,6 +33,14 @@ def parameters(config: LlamaConfig) -> dict[str, int]:
         "feed-forward": layers * 3 * width * config.intermediate_size,
         "norms": (2 * layers + 1) * width,
     }
+
+
+def lora_parameters(config: LlamaConfig, r: int) -> int:
+    """Parameters of LoRA of rank r on every matrix of the layers: r for each row and column."""
+    width, inner = config.hidden_size, config.intermediate_size
+    grouped = width * config.num_key_value_heads // config.num_attention_heads
+    sides = 2 * (width + width) + 2 * (width + grouped) + 3 * (width + inner)
+    return r * config.num_hidden_layers * sides
 
 
 def forward_flops(config: LlamaConfig, block: int) -> int:

@@ -112,6 +112,11 @@ def settings(
     }
 
 
+def losses(trainer: Trainer) -> list[float]:
+    """The losses that a trainer has logged, in their order."""
+    return [row["loss"] for row in trainer.state.log_history if "loss" in row]
+
+
 def fit(trainer: Trainer, progress: bool = True) -> Trainer:
     """Trains, and gives the trainer back, its model in evaluation mode and computing in float32."""
     runtime.keep_memory()
