@@ -1,6 +1,9 @@
 """Exercises say whether an answer is right, and with COURSE_SOLUTIONS=1 whether their own solutions are."""
 
+import re
+
 import course
+import nbformat
 import pytest
 
 from helpers.exercises import Exercises
@@ -46,6 +49,6 @@ def test_every_notebook_has_three_to_five_exercises_with_a_solution_and_a_wrong_
         text = (path.parent / "solutions" / f"{path.name[:2]}.py").read_text(encoding="utf-8")
         numbers = [n for n in range(1, 9) if f"def solution_{n}(" in text]
         assert 3 <= len(numbers) <= 5 and all(f"def wrong_{n}(" in text for n in numbers), path.name
-        notebook = path.read_text(encoding="utf-8")
-        asked = [f"check({n}," in notebook or f"    {n}, answer_{n}," in notebook for n in numbers]
-        assert all(asked), path.name
+        cells = nbformat.read(path, as_version=4).cells
+        code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+        assert [int(n) for n in re.findall(r"\.check\(\s*(\d),", code)] == numbers, path.name

@@ -209,7 +209,8 @@ class Heat:
         for (row, column), value in np.ndenumerate(grid):
             colour = "white" if value > top / 2 else "black"
             ax.text(column, row, f"{value:,g}", ha="center", va="center", color=colour, fontsize=14)
-        lines = [f"{name} {row.tolist()}" for name, row in zip(self.rows, grid, strict=False)]
+        rows = [", ".join(f"{value:,g}" for value in row) for row in grid]
+        lines = [f"{name} [{row}]" for name, row in zip(self.rows, rows, strict=False)]
         return f"{self.title}, {self.ylabel} by {self.xlabel}: {'; '.join(lines)}."
 
 

@@ -1,6 +1,6 @@
 """Solutions of notebook 03. Try first! Each exercise has a right answer and a plausible wrong one.
 
-The functions run in the notebook's kernel: names such as ``finetuned`` are the notebook's own.
+The functions run in the notebook's kernel: names such as ``finetune_copy`` are the notebook's own.
 """
 
 # ruff: noqa: F821
@@ -28,7 +28,7 @@ def wrong_2():
 
 def solution_3():
     """A fifth of the recipe's learning rate."""
-    return finetuned(demonstrations, learning_rate=1e-4)
+    return finetune_copy(demonstrations, learning_rate=1e-4)
 
 
 def wrong_3():
@@ -38,7 +38,7 @@ def wrong_3():
 
 def solution_4():
     """Both lists, the questions three times over; the recipe's learning rate halved."""
-    return finetuned(demonstrations[:1500] + 3 * asked, learning_rate=3e-4, epochs=2)
+    return finetune_copy(demonstrations[:1500] + 3 * asked, learning_rate=3e-4, epochs=2)
 
 
 def wrong_4():

@@ -1,6 +1,6 @@
 """Solutions of notebook 04. Try first! Each exercise has a right answer and a plausible wrong one.
 
-The functions run in the notebook's kernel: names such as ``finetuned`` are the notebook's own.
+The functions run in the notebook's kernel: names such as ``finetune_copy`` are the notebook's own.
 """
 
 # ruff: noqa: F821
@@ -28,12 +28,12 @@ def wrong_2():
 
 def solution_3():
     """Attention only, the recipe otherwise."""
-    return finetuned(demonstrations, finetune.lora(8, target_modules=ATTENTION)).model
+    return finetune_copy(demonstrations, finetune.lora(8, target_modules=ATTENTION)).model
 
 
 def wrong_3():
     """Small, and not trained for long enough."""
-    return finetuned(demonstrations[:200], finetune.lora(1), epochs=1).model
+    return finetune_copy(demonstrations[:200], finetune.lora(1), epochs=1).model
 
 
 def solution_4():

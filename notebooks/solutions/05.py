@@ -1,6 +1,6 @@
 """Solutions of notebook 05. Try first! Each exercise has a right answer and a plausible wrong one.
 
-The functions run in the notebook's kernel: names such as ``finetuned`` are the notebook's own.
+The functions run in the notebook's kernel: names such as ``finetune_copy`` are the notebook's own.
 """
 
 # ruff: noqa: F821
