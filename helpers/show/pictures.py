@@ -62,7 +62,8 @@ def drawn(
     *parts: Curves | Bars | Heat | Dots, alt: str = "", size: tuple[float, float] | None = None
 ) -> Picture:
     """Panels side by side in one picture, ``size`` inches wide and high."""
-    wide = (7.5, 4.2) if len(parts) == 1 else (min(13, 5.2 * len(parts)), 4.2)
+    high = 4.7 if any(isinstance(part, Heat) for part in parts) else 4.2  # squares and their titles
+    wide = (7.5, high) if len(parts) == 1 else (min(13, 5.2 * len(parts)), high)
     with plt.rc_context(STYLE):
         fig, axes = plt.subplots(
             1, len(parts), figsize=size or wide, layout="constrained", squeeze=False
