@@ -69,6 +69,7 @@ def stamp(notebook: nbformat.NotebookNode, file: str, repository: str, tag: str)
     cells = [cell for cell in notebook.cells if cell.id != "badges"]
     place = next(number for number, cell in enumerate(cells) if cell.id == "set-up")
     cells[place].source = set_up(repository, tag)
+    cells[place].metadata["jupyter"] = {"source_hidden": True}  # folded: nothing to read there
     shown = nbformat.v4.new_markdown_cell(badges(file, repository, tag), id="badges")
     notebook.cells = [*cells[:place], shown, *cells[place:]]
     notebook.metadata["course"] = {"repository": repository, "tag": tag}

@@ -39,7 +39,7 @@ def test_every_notebook_begins_with_the_set_up_cell_of_its_stamp(notebook):
     stamp = notebook.metadata.get("course", {"repository": "", "tag": ""})
     cell = first_code_cell(notebook)
     assert cell.id == "set-up" and cell.source == publish.set_up(stamp["repository"], stamp["tag"])
-    assert cell.outputs == []
+    assert cell.outputs == [] and cell.metadata.jupyter.source_hidden  # folded in JupyterLab
     assert ("badges" in {cell.id for cell in notebook.cells}) == bool(stamp["repository"])  # unpublished, no link is shown
     assert "sys.path" not in "".join(c.source for c in notebook.cells if c is not cell)
 
