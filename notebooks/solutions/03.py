@@ -37,8 +37,8 @@ def wrong_3():
 
 
 def solution_4():
-    """Both lists, the questions three times over; the recipe's learning rate halved."""
-    return finetune_copy(demonstrations[:1500] + 3 * asked, learning_rate=3e-4, epochs=2)
+    """Both lists, the questions six times over; a little less than the recipe's learning rate."""
+    return finetune_copy(demonstrations + 6 * asked, learning_rate=3e-4)
 
 
 def wrong_4():
