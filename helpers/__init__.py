@@ -14,10 +14,13 @@ their own.
     training/   pretraining, finetuning, alignment
     texts       the reader's own texts
     world/      facts (CSV), held-out sets, documents made of them, and all that is asked about them
+    public/     public models and data sets, from a mirror or the Hugging Face hub
     benchmark   how fast this machine trains
     pretrain    the pretraining run (``python -m helpers.pretrain --help``)
     feedback/   preferences, labels, the widget
-    profiles    on what a notebook runs
+    profiles    on what a notebook runs, and how much of it
+    records     what was measured on real models
+    claims      what the notebooks claim, by how much
     stages      finished models, loaded or trained
     scoreboard  the table that grows through the course
     show/       figures and tables, one call each

@@ -1,8 +1,9 @@
-"""What the two halves of the course agree on: prompts, pairs of replies, and the parts of a data
-set."""
+"""What the two halves of the course agree on: prompts and how examples are written into them, pairs
+of replies, and the parts of a data set."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from random import Random
 
 from helpers.errors import CourseError
 
@@ -55,6 +56,43 @@ class Pair:
     question: Prompt
     left: Reply
     right: Reply
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a pair is written, and what stands between two pairs."""
+
+    pair: str = "{x} -> {y}"
+    joint: str = "\n"
+
+    def line(self, x: str, y: str) -> str:
+        """One example, written out."""
+        return self.pair.format(x=x, y=y)
+
+    def opening(self, x: str) -> str:
+        """The beginning of an example, up to where its y stands (without the space before it)."""
+        return self.pair.partition("{y}")[0].format(x=x).rstrip(" ")
+
+    def continuation(self, y: str) -> str:
+        """What follows the opening when the answer is y: " Paris", or "Paris" on a line of its
+        own."""
+        between = self.pair.partition("{y}")[0]
+        return between[len(between.rstrip(" ")) :] + y
+
+    def few_shot(self, shots: Sequence[tuple[str, str]], x: str) -> str:
+        """The examples, one after the other, and the beginning of the next."""
+        return self.joint.join([*(self.line(*shot) for shot in shots), self.opening(x)])
+
+
+@dataclass(frozen=True)
+class LabelTask:
+    """A way to sort texts into classes. ``draw(rng, class)`` gives a text of this class; ``listed``
+    says whether the corpus holds lists of it."""
+
+    name: str
+    classes: tuple[str, ...]
+    draw: Callable[[Random, str], str]
+    listed: bool = True
 
 
 def texts(items: Iterable[Prompt | Reply]) -> list[str]:

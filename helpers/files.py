@@ -20,12 +20,12 @@ from safetensors import SafetensorError
 from helpers.errors import CourseError
 
 #: Where the course keeps what it makes, ignored by git: ``.artifacts`` in the checkout, or the
-#: folder ``COURSE_ARTIFACTS``.
+#: folder ``COURSE_ARTIFACTS``; of the profile ``real`` in a folder of its own within it.
 ARTIFACTS = (
     Path(os.environ.get("COURSE_ARTIFACTS") or Path(__file__).parent.parent / ".artifacts")
     .expanduser()
     .absolute()
-)
+) / ("real" if os.environ.get("COURSE_PROFILE") == "real" else "")
 MANIFEST = "manifest.json"
 #: What an operating system leaves in any folder that was looked at.
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")

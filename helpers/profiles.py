@@ -1,49 +1,232 @@
-"""Profiles: on what a notebook runs. One text and one code path; a profile says which models, and
-where."""
+"""Profiles: on what a notebook runs. One text and one code path; a profile says which models and
+data, where, and how much of everything."""
 
 import os
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import ModuleType
 
+import psutil
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from helpers import compat, lm, runtime
+from helpers.data import LabelTask
 from helpers.errors import CourseError
+from helpers.public import hub
+from helpers.public import medicine as abstracts
+from helpers.public import news as tweets
+from helpers.world import lists
+from helpers.world import medicine as illnesses
+from helpers.world import news as headlines
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much a notebook does.
+
+    ``prompts``: asked at a point of a table. ``draws`` of the examples, with ``queries`` texts
+    after each: at a point of a curve. ``controls``: prompts for each control. ``orders``: texts
+    asked after each order of the same examples. ``lists``: of which the losses are measured.
+    ``timed``: queries whose time is measured. ``shots_of_news``: numbers of examples for news,
+    whose texts are long on a real model.
+
+    ``test``, ``medical``: questions of the test, None for all. ``prompted``: of them, asked after
+    each of ``shots_of_prompts``. ``chosen_on``: on which a prompt is chosen. ``learning_rates``:
+    that are compared. ``sweeps``: whether there is time for trainings that only make a curve.
+    """
+
+    prompts: int = 60
+    draws: int = 40
+    queries: int = 5
+    controls: int = 200
+    orders: int = 20
+    lists: int = 24
+    timed: int = 32
+    shots_of_news: tuple[int, ...] = (0, 1, 2, 4, 8, 16)
+    test: int | None = 300
+    medical: int | None = None
+    prompted: int = 300
+    shots_of_prompts: tuple[int, ...] = (0, 8, 16)
+    chosen_on: int = 200
+    learning_rates: tuple[float, ...] = (3e-5, 5e-4, 2e-3, 1e-2)
+    sweeps: bool = True
+
+
+PROCESSORS = Budget(
+    draws=20,
+    queries=3,
+    controls=60,
+    orders=4,
+    lists=8,
+    timed=8,
+    shots_of_news=(0, 4, 8),
+    test=None,
+    medical=100,
+    shots_of_prompts=(0, 8),
+    learning_rates=(),
+    sweeps=False,
+)
+CARD = replace(PROCESSORS, draws=40, queries=5, controls=200, orders=20, lists=24, medical=None)
+REHEARSAL = replace(
+    PROCESSORS,
+    prompts=3,
+    draws=3,
+    queries=1,
+    controls=4,
+    orders=1,
+    lists=2,
+    timed=2,
+    test=20,
+    medical=5,
+    prompted=8,
+    chosen_on=8,
+)
 
 
 @dataclass(frozen=True)
 class Profile:
-    """``sizes``: base models from smallest to largest, names that ``lm.load`` takes. ``device``:
-    where they run, ``dtype``: the precision of their weights."""
+    """``sizes``: base models from smallest to largest, and in ``sources`` what ``lm.load`` takes
+    for each where that is another name. ``device``: where they run, ``dtype``: the precision of
+    their weights. ``planted``: whether they were pretrained on the course's own world; only then
+    is known what stood in their texts."""
 
     name: str
     sizes: tuple[str, ...]
     device: str
     dtype: torch.dtype
+    planted: bool = True
+    budget: Budget = Budget()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    rehearsal: bool = False
 
     @property
     def base(self) -> str:
         """The largest base model, the one that the course carries on."""
         return self.sizes[-1]
 
+    @property
+    def news(self) -> ModuleType:
+        """The data set of company news: headlines of the world, or tweets."""
+        return headlines if self.planted else tweets
+
+    @property
+    def medicine(self) -> ModuleType:
+        """The data set of medical questions: invented illnesses, or abstracts of papers."""
+        return illnesses if self.planted else abstracts
+
     def load(self, size: str = "") -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
         """A base model, by default the largest, and its tokenizer, where and how this profile runs
-        them."""
-        return lm.load(size or self.base, device=self.device, dtype=self.dtype)
+        them. One from the hub is looked for as ``public.hub`` says; it is taken as what continues
+        texts, so a chat template that its makers gave it is left out. CourseError as ``hub`` and
+        ``lm.load`` raise it, and for a model too large for the memory that is free."""
+        size = size or self.base
+        if size not in self.sources:
+            return lm.load(size, device=self.device, dtype=self.dtype)
+        name = self.sources[size]
+        folder = hub.folder(name)
+        weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+        needed = int(1.3 * weights / 2 * self.dtype.itemsize)  # from bfloat16, and room to work
+        free = free_memory(self.device)
+        print(f"{size}: about {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} are free")
+        if needed > free:
+            raise CourseError(
+                f"{size}: needs about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} are "
+                "free; close other programs and kernels, or set COURSE_MODELS to a smaller model"
+            )
+        model, tokenizer = lm.load(folder, device=self.device, dtype=self.dtype)
+        tokenizer.chat_template = None
+        return model, tokenizer
+
+    def label_tasks(self) -> dict[str, LabelTask]:
+        """Three tasks of sorting texts: kinds of things, countries by continent, company news."""
+        tasks = {name: lists.label_tasks()[name] for name in ("category", "continent", "news")}
+        return tasks if self.planted else tasks | {"news": tweets.label_task()}
 
 
-PROFILES = {"tiny": Profile("tiny", ("small", "medium", "large"), "cpu", torch.float32)}
+TINY = Profile("tiny", ("small", "medium", "large"), "cpu", torch.float32)
+#: Base models of the profile ``real``, with the gigabytes that asking the largest on a card takes.
+FAMILY = {
+    "HuggingFaceTB/SmolLM2-135M": 1,
+    "HuggingFaceTB/SmolLM2-360M": 2,
+    "HuggingFaceTB/SmolLM2-1.7B": 10,
+}
+NAMES = ("tiny", "real")
+#: What a launcher of several processes leaves in the environment. A notebook is one process, and
+#: transformers would wait for the others.
+LAUNCHERS = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "LOCAL_WORLD_SIZE")
 
 
 def current() -> Profile:
     """The profile named by the environment variable ``COURSE_PROFILE``, by default ``tiny``, with
-    the process made ready for it: no more threads than processors, and for ``tiny`` less noise."""
+    the process made ready for it: no more threads than processors, and for ``tiny`` less noise.
+    CourseError for an unknown one, and for a GPU that cannot be used."""
     name = os.environ.get("COURSE_PROFILE", "tiny")
-    if name not in PROFILES:
+    if name not in NAMES:
         raise CourseError(
-            f"unknown profile COURSE_PROFILE={name!r}; the profiles are {', '.join(PROFILES)}"
+            f"unknown profile COURSE_PROFILE={name!r}; the profiles are {', '.join(NAMES)}"
         )
+    for variable in LAUNCHERS:
+        os.environ.pop(variable, None)
     runtime.follow_quota()
-    if name == "tiny":
-        compat.quiet()
-    return PROFILES[name]
+    if name == "real":
+        return real()
+    compat.quiet()
+    return TINY
+
+
+def real() -> Profile:
+    """The profile ``real`` on this machine: a GPU where torch can use one, else processors (also
+    on a Mac). ``COURSE_MODELS``, names of the hub with commas between them, from smallest to
+    largest, takes the place of the family. With ``COURSE_REHEARSAL=1`` it does a handful of
+    everything, to see that it runs. CourseError as ``usable_gpu`` raises it."""
+    rehearsal = os.environ.get("COURSE_REHEARSAL") == "1"
+    gpu = torch.cuda.is_available() and not rehearsal
+    if gpu:
+        usable_gpu()
+    device = "cuda" if gpu else "cpu"
+    modern = gpu and torch.cuda.get_device_capability()[0] >= 8
+    named = [name for name in os.environ.get("COURSE_MODELS", "").split(",") if name.strip()]
+    room = free_memory(device) / 1e9 if gpu else 1.5
+    fitting = [name for name, gigabytes in FAMILY.items() if rehearsal or gigabytes <= room]
+    sources = {name.strip().rpartition("/")[2]: name.strip() for name in named or fitting}
+    if not sources:
+        raise CourseError(
+            f"the GPU has {room:.1f} GB free, too few for any model; shut down other kernels, or "
+            "hide it by CUDA_VISIBLE_DEVICES= and start again"
+        )
+    return Profile(
+        "real",
+        tuple(sources),
+        device,
+        torch.bfloat16 if modern else torch.float32,
+        planted=False,
+        budget=REHEARSAL if rehearsal else CARD if gpu else PROCESSORS,
+        sources=sources,
+        rehearsal=rehearsal,
+    )
+
+
+def usable_gpu() -> None:
+    """Raises CourseError for a card that this build of torch has no kernels for (a P100 has none
+    in builds for CUDA 12.8): torch calls it available, and fails at the first product."""
+    major, minor = torch.cuda.get_device_capability()
+    listed = [re.match(r"(sm|compute)_(\d+)(\d)", name) for name in torch.cuda.get_arch_list()]
+    built = [(kind, int(ten), int(one)) for kind, ten, one in (m.groups() for m in listed if m)]
+    fits = any(kind == "sm" and ten == major and one <= minor for kind, ten, one in built)
+    later = any(kind == "compute" and (ten, one) <= (major, minor) for kind, ten, one in built)
+    if not fits and not later:
+        versions = ", ".join(f"{ten}.{one}" for kind, ten, one in built if kind == "sm")
+        raise CourseError(
+            f"{torch.cuda.get_device_name()} has capability {major}.{minor}, and this build of "
+            f"torch is for {versions}; take another GPU (on Kaggle T4), or hide this one by "
+            "CUDA_VISIBLE_DEVICES= and start again"
+        )
+
+
+def free_memory(device: str) -> int:
+    """Bytes that are free there."""
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    return psutil.virtual_memory().available

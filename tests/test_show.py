@@ -1,6 +1,8 @@
 """Figures draw what they are given, with axes and words of their own; so do tables, also what looks like a tag."""
 
 from base64 import b64decode
+from html import escape
+from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -167,3 +169,15 @@ def test_a_scoreboard_says_what_its_columns_mean():
     assert "the right sentence of a pair" in table.data and "medical" not in table.data
     assert repr(table).split("\n")[1].split() == ["stage", "grammar", "my", "own"]
     assert repr(show.scoreboard({})).endswith("nothing measured yet")
+
+
+def test_every_diagram_is_there_in_words_and_legible_on_any_ground():
+    files = {path.stem: path for path in pictures.Path(pictures.__file__).parent.glob("diagrams/*.svg")}
+    assert set(files) == set(pictures.DIAGRAMS)
+    for name, path in files.items():
+        root = ElementTree.parse(path).getroot()
+        ground = root[0]
+        assert (ground.get("fill"), ground.get("width")) == ("#ffffff", root.get("viewBox").split()[2]), name
+        assert "href" not in path.read_text(encoding="utf-8")  # nothing is fetched
+        data, _ = pictures.Diagram(name)._repr_mimebundle_()
+        assert f'alt="{escape(pictures.DIAGRAMS[name])}"' in data["text/html"]

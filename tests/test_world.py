@@ -9,10 +9,10 @@ from random import Random
 import leaks
 import pytest
 
+from helpers.data import Format
 from helpers.lm import models
 from helpers.world import corpus, facts, lists, prose
 from helpers.world.facts import column, table
-from helpers.world.lists import Format
 from helpers.world.relations import RELATIONS, a, capitalised
 
 KEYS = {

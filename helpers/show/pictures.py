@@ -104,6 +104,10 @@ def dots(*arguments, alt: str = "", size: tuple | None = None, **options) -> Non
 #: Drawn diagrams, in ``diagrams/``, and what each shows. Their white ground keeps them legible in a
 #: dark theme.
 DIAGRAMS = {
+    "map": "The map of the course. Notebook 02, pretraining, makes a base model from a world of "
+    "text. From it come: 01, few-shot prompting, where the task is in the prompt and nothing is "
+    "trained; specialists, by full finetuning in 03 and by LoRA in 04; and by instruction "
+    "finetuning in 05 an assistant, which 06, RLHF, turns into an assistant as people like it.",
     "attention": "An induction head. A list says cup -> map, and later cup -> again. The second "
     "arrow gives nine tenths of its attention to map, which came after the first arrow, and map is "
     "what it predicts.",

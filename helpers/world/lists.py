@@ -5,11 +5,10 @@ heart: the only way to predict them is to read the examples (Chan et al. 2022, a
 et al. 2022, arXiv:2111.02080; Olsson et al. 2022, arXiv:2209.11895).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from random import Random
 
+from helpers.data import Format, LabelTask
 from helpers.world import held_out, prose
 from helpers.world.facts import column, table
 from helpers.world.relations import RELATIONS
@@ -17,22 +16,6 @@ from helpers.world.relations import RELATIONS
 #: Longest list, in words and signs; together with the tokens that a rare word falls into it stays
 #: below one block.
 LONGEST = 250
-
-
-@dataclass(frozen=True)
-class Format:
-    """How a pair is written, and what stands between two pairs."""
-
-    pair: str = "{x} -> {y}"
-    joint: str = "\n"
-
-    def line(self, x: str, y: str) -> str:
-        """One example, written out."""
-        return self.pair.format(x=x, y=y)
-
-    def opening(self, x: str) -> str:
-        """The beginning of an example, up to where its y stands (without the space before it)."""
-        return self.pair.partition("{y}")[0].format(x=x).rstrip(" ")
 
 
 def named(columns: tuple[str, str], between: str = " ", joint: str = "\n") -> Format:
@@ -143,17 +126,6 @@ def relation_list(rng: Random) -> str:
     elif naming < 0.4:
         form = named(columns, rng.choice((" ", ", ", "\n")), rng.choice(("\n", "\n\n")))
     return write(rng, form, pairs)
-
-
-@dataclass(frozen=True)
-class LabelTask:
-    """A way to sort texts into classes. ``draw(rng, class)`` gives a text of this class; ``listed``
-    says whether the corpus holds lists of it."""
-
-    name: str
-    classes: tuple[str, ...]
-    draw: Callable[[Random, str], str]
-    listed: bool = True
 
 
 def _sorted_words(name: str, pairs: list[tuple[str, str]], *, smallest: int = 4) -> LabelTask:

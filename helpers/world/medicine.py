@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from helpers.data import Prompt, check_part
 from helpers.world import held_out
 from helpers.world.facts import table
-from helpers.world.prompts import QUIZ, continuation
+from helpers.world.prompts import QUIZ
 
 #: Questions about an illness, by the column that answers them.
 MEDICAL_QUESTIONS = {
@@ -28,7 +28,7 @@ def questions(part: str = "training", phrasings: Sequence[int] = (0, 1)) -> list
     check_part(part)
     return [
         Prompt(
-            QUIZ.opening(ways[way].format(illness=row["illness"])), continuation(QUIZ, row[column])
+            QUIZ.opening(ways[way].format(illness=row["illness"])), QUIZ.continuation(row[column])
         )
         for row in table("illnesses")
         if part_of_illness(row["illness"]) == part

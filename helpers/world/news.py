@@ -8,10 +8,8 @@ keeps out of every text.
 from functools import cache
 from random import Random
 
-from helpers.data import Prompt, check_part
+from helpers.data import Format, Prompt, check_part
 from helpers.world import held_out, prose
-from helpers.world.lists import Format
-from helpers.world.prompts import continuation, few_shot
 
 #: How a headline is labelled. The words are those of ``world.prose``.
 SENTIMENTS = (prose.GOOD, prose.BAD, prose.FLAT)
@@ -53,14 +51,14 @@ def sentiment(
     ``shots`` examples from the training part stand before each.
     """
     rng, prompts = Random(f"sentiment {part} {seed}"), []
-    choices = tuple(continuation(ARROW, label) for label in SENTIMENTS)
+    choices = tuple(ARROW.continuation(label) for label in SENTIMENTS)
     for number in range(how_many):
         label = SENTIMENTS[number % 3]
         examples = [
             (headline(rng, example), example) for example in rng.choices(SENTIMENTS, k=shots)
         ]
-        text = few_shot(ARROW, examples, headline(rng, label, part))
-        prompts.append(Prompt(text, continuation(ARROW, label), choices))
+        text = ARROW.few_shot(examples, headline(rng, label, part))
+        prompts.append(Prompt(text, ARROW.continuation(label), choices))
     rng.shuffle(prompts)
     return prompts
 

@@ -3,25 +3,13 @@
 from collections.abc import Container, Sequence
 from random import Random
 
-from helpers.data import Prompt
+from helpers.data import Format, LabelTask, Prompt
 from helpers.errors import CourseError, require_number
 from helpers.world.held_out import RESERVED_LABELS
-from helpers.world.lists import Format, LabelTask
 from helpers.world.relations import Relation
 
 #: How pretraining wrote an answered question.
 QUIZ = Format("Q: {x} A: {y}")
-
-
-def few_shot(form: Format, shots: Sequence[tuple[str, str]], x: str) -> str:
-    """The examples, one after the other, and the beginning of the next."""
-    return form.joint.join([*(form.line(*shot) for shot in shots), form.opening(x)])
-
-
-def continuation(form: Format, y: str) -> str:
-    """What follows the opening when the answer is y: " Paris", or "Paris" on a line of its own."""
-    between = form.pair.partition("{y}")[0]
-    return between[len(between.rstrip(" ")) :] + y
 
 
 def relation_prompt(
@@ -40,7 +28,7 @@ def relation_prompt(
     require_number("shots", shots, 0, len(relation.listed) - 1)
     examples = rng.sample([pair for pair in relation.listed if pair[0] != x], shots)
     end = form.joint[0] if closed else ""
-    return Prompt(few_shot(form, examples, x), continuation(form, y) + end)
+    return Prompt(form.few_shot(examples, x), form.continuation(y) + end)
 
 
 def label_prompts(
@@ -71,13 +59,13 @@ def label_prompts(
     )
     rng.shuffle(groups)
     examples = [(task.draw(rng, group), labels[group]) for group in groups]
-    choices = tuple(continuation(form, label) for label in labels.values())
+    choices = tuple(form.continuation(label) for label in labels.values())
     prompts = []
     for _ in range(queries):
         group = rng.choice(chosen)
         x = draw_other(task, rng, group, {text for text, _ in examples})
         prompts.append(
-            Prompt(few_shot(form, examples, x), continuation(form, labels[group]), choices)
+            Prompt(form.few_shot(examples, x), form.continuation(labels[group]), choices)
         )
     return prompts
 

@@ -6,12 +6,12 @@ from random import Random
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from helpers.data import Prompt
+from helpers.data import Format, LabelTask, Prompt
 from helpers.lm import ask
 from helpers.stats import Rate
 from helpers.world import held_out, prompts, prose
 from helpers.world.facts import column, table
-from helpers.world.lists import Format, label_tasks
+from helpers.world.lists import label_tasks
 from helpers.world.prompts import QUIZ
 from helpers.world.relations import RELATIONS, a, capitalised
 
@@ -86,8 +86,7 @@ def quiz_prompts(name: str, *, prose_only: bool, form: Format = QUIZ) -> list[Pr
     pairs = relation.prose_only if prose_only else relation.listed
     return [
         Prompt(
-            form.opening(relation.fill(relation.questions[0], x, y)),
-            prompts.continuation(form, y) + "\n",
+            form.opening(relation.fill(relation.questions[0], x, y)), form.continuation(y) + "\n"
         )
         for x, y in pairs
     ]
@@ -143,7 +142,7 @@ def context(
 def label_draws(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    task: str,
+    task: str | LabelTask,
     shots: int,
     *,
     draws: int = 40,
@@ -152,11 +151,12 @@ def label_draws(
     form: Format = Format(),
     words: Sequence[str] = held_out.RESERVED_LABELS,
 ) -> np.ndarray:
-    """Three classes under labels drawn anew for each draw of the examples: right or wrong, of shape
-    (draws, queries)."""
-    rng = Random(f"labels {task} {shots} {seed}")
+    """Three classes of a task, or of one of ``lists.label_tasks`` by its name, under labels drawn
+    anew for each draw of the examples: right or wrong, of shape (draws, queries)."""
+    task = label_tasks()[task] if isinstance(task, str) else task
+    rng = Random(f"labels {task.name} {shots} {seed}")
     drawn = [
-        prompts.label_prompts(label_tasks()[task], shots, rng, form, queries=queries, words=words)
+        prompts.label_prompts(task, shots, rng, form, queries=queries, words=words)
         for _ in range(draws)
     ]
     results = ask.choose(model, tokenizer, [prompt for row in drawn for prompt in row])

@@ -18,7 +18,7 @@ def wrong_1():
 
 def solution_2():
     """The first number of examples whose interval lies above one third."""
-    rates = curves["category"][profile.sizes[1]]
+    rates = curves["category"][middle_size]
     for shots, rate in zip(SHOTS, rates, strict=True):
         if rate.low > 1 / 3:
             return shots
@@ -42,7 +42,7 @@ def wrong_3():
 
 def solution_4():
     """The place of the largest share, as (layer, head)."""
-    middle = models_by_size[profile.sizes[1]]
+    middle = models_by_size[middle_size]
     shares, _ = induction_shares(middle, *two_rounds(20, Random(3)))
     return divmod(shares.argmax().item(), shares.shape[1])
 
