@@ -187,6 +187,19 @@ def test_the_readme_is_one_page():
     assert len(shown.splitlines()) <= 90
 
 
+def unseen_tables(code):
+    """Tables that are made and not shown: not the last thing of a cell, and not displayed."""
+    statements = ast.parse(code)
+    calls = [node for node in ast.walk(statements) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    tables = [node for node in calls if ast.unparse(node.value.func) in ("show.table", "show.scoreboard")]
+    return [ast.unparse(node) for node in tables if node is not statements.body[-1]]
+
+
+def test_every_table_is_seen(notebook):
+    assert [table for cell in code_cells(notebook) if cell.id != "set-up" for table in unseen_tables(cell.source)] == []
+    assert unseen_tables("show.table(a)\nif x:\n    show.table(b)\nshow.table(c)") == ["show.table(a)", "show.table(b)"]
+
+
 def test_every_picture_has_alternative_text(notebook):
     missing = []
     for cell in code_cells(notebook):
