@@ -23,7 +23,8 @@ NOTEBOOK = course.NOTEBOOKS[0]
 IMAGE = {"torch": "2.11.0+cu128", "torchvision": "0.26.0", "numpy": "2.1.3", "pillow": "11.3.0", "transformers": "5.15.0",
          "peft": "0.20.0", "datasets": "4.0.0", "pyarrow": "18.1.0", "torchao": "0.10.0", "pandas": "2.2.2",
          "matplotlib": "3.10.0", "anywidget": "0.9.21", "ipywidgets": "7.7.1", "scipy": "1.16.1", "safetensors": "0.8.0",
-         "tokenizers": "0.22.2", "tqdm": "4.67.1", "psutil": "5.9.5"}  # fmt: skip
+         "tokenizers": "0.22.2", "tqdm": "4.67.1", "psutil": "5.9.5", "huggingface_hub": "1.27.0",
+         "scikit_learn": "1.6.1"}  # fmt: skip
 HEAVY = ("torch", "numpy", "pyarrow", "datasets", "transformers", "pandas")
 PIP = """
 import json, os, pathlib, re, sys
@@ -43,7 +44,7 @@ def change(name, version):
         (new / "METADATA").write_text(f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
         (new / "top_level.txt").write_text(name)
 for word in words:
-    if found := re.fullmatch(r"([a-z]+)>=([\\d.]+),<.*", word):
+    if found := re.fullmatch(r"([a-z_]+)>=([\\d.]+),<.*", word):
         change(*found.groups())
         if found[1] == "datasets":
             change("pyarrow", "24.0.0")
@@ -201,7 +202,7 @@ def test_on_colab_the_first_run_fetches_and_installs_and_the_second_does_nothing
     removed, installed = machine.pip()
     assert removed["words"][:3] == ["uninstall", "-y", "torchao"]
     asked = {word.partition(">")[0] for word in installed["words"] if ">=" in word}
-    assert asked == {"transformers", "trl", "peft", "datasets", "tokenizers"}
+    assert asked == {"transformers", "trl", "peft", "datasets", "huggingface_hub", "tokenizers"}
     assert installed["kept"].split() == ["torch==2.11.0+cu128", "torchvision==0.26.0", "numpy==2.1.3", "pillow==11.3.0"]
     assert said.count("installing") == 1 and said.count("setup.use_drive()") == 2
 
@@ -232,7 +233,11 @@ def test_pip_that_cannot_install_is_named(tmp_path, fork):
     machine = Machine(tmp_path, fork, {name: version for name, version in IMAGE.items() if name != "torchao"})
     (machine.site / "pip fails").touch()
     (state,), _, _ = machine.run(ONLINE, **KAGGLE)
-    assert "pip could not install transformers, trl, peft, datasets, tokenizers (exit status 1; ERROR: No matching" in state
+    assert (
+    wanted = "transformers, trl, peft, datasets, huggingface_hub, tokenizers"
+    assert f"pip could not install {wanted} (exit status 1; ERROR: No matching" in state
+        in state
+    )
     assert "switch Internet on (Settings)" in state
 
 
