@@ -233,11 +233,8 @@ def test_pip_that_cannot_install_is_named(tmp_path, fork):
     machine = Machine(tmp_path, fork, {name: version for name, version in IMAGE.items() if name != "torchao"})
     (machine.site / "pip fails").touch()
     (state,), _, _ = machine.run(ONLINE, **KAGGLE)
-    assert (
     wanted = "transformers, trl, peft, datasets, huggingface_hub, tokenizers"
     assert f"pip could not install {wanted} (exit status 1; ERROR: No matching" in state
-        in state
-    )
     assert "switch Internet on (Settings)" in state
 
 
