@@ -188,13 +188,14 @@ def real() -> Profile:
     device = "cuda" if gpu else "cpu"
     modern = gpu and torch.cuda.get_device_capability()[0] >= 8
     named = [name for name in os.environ.get("COURSE_MODELS", "").split(",") if name.strip()]
-    room = free_memory(device) / 1e9 if gpu else 1.5
+    # By the whole card, not by what is free: the profile stays the same while models are loaded.
+    room = torch.cuda.mem_get_info()[1] / 1e9 if gpu else 1.5
     fitting = [name for name, gigabytes in FAMILY.items() if rehearsal or gigabytes <= room]
     sources = {name.strip().rpartition("/")[2]: name.strip() for name in named or fitting}
     if not sources:
         raise CourseError(
-            f"the GPU has {room:.1f} GB free, too few for any model; shut down other kernels, or "
-            "hide it by CUDA_VISIBLE_DEVICES= and start again"
+            f"the GPU has {room:.1f} GB, too few for any model; hide it by CUDA_VISIBLE_DEVICES= "
+            "and start again"
         )
     return Profile(
         "real",

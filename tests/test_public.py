@@ -91,6 +91,26 @@ def test_a_table_of_tweets_that_has_changed_is_said(tmp_path, monkeypatch, cours
         news.tweets("training")
 
 
+def test_a_tweet_may_say_na_and_shots_have_a_limit(tmp_path, monkeypatch, course_error):
+    place = tmp_path / news.NAME
+    place.mkdir(parents=True)
+    table = pd.concat([mirror.tweets(20, 1), pd.DataFrame({"text": ["NA", "null", ""], "label": [0, 1, 2]})])
+    table.to_csv(place / "sent_train.csv", index=False)
+    monkeypatch.setenv("COURSE_HUB", str(tmp_path))
+    assert {"NA", "null"} <= {text for part in ("training", "validation") for text, _ in news.tweets(part)}
+    with course_error("shots is 23"):
+        news.sentiment(1, shots=23)
+
+
+def test_abstracts_of_another_structure_are_said(tmp_path, monkeypatch, course_error):
+    place = tmp_path / medicine.NAME / "pqa_labeled"
+    place.mkdir(parents=True)
+    mirror.abstracts(10).assign(context="all in one").to_parquet(place / "a.parquet")
+    monkeypatch.setenv("COURSE_HUB", str(tmp_path))
+    with course_error(medicine.NAME, "it has changed", "context.contexts"):
+        medicine.questions()
+
+
 @pytest.mark.parametrize("change", [{"columns": {"question": "title"}}, None])
 def test_a_table_of_abstracts_that_has_changed_is_said(tmp_path, monkeypatch, course_error, change):
     place = tmp_path / medicine.NAME / "pqa_labeled"
@@ -155,6 +175,9 @@ FAULTS = {
     "revision": (of_hub(errors.RevisionNotFoundError, 404), ("no such revision", "pin")),
     "too many": (of_hub(errors.HfHubHTTPError, 429), ("too many requests", "HF_TOKEN", "COURSE_HUB")),
     "token": (of_hub(errors.HfHubHTTPError, 401), ("HF_TOKEN",)),
+    "strange name": (errors.HFValidationError("x"), ("OWNER/NAME",)),
+    "in trouble": (of_hub(errors.HfHubHTTPError, 503), ("503", "try again later")),
+    "read-only disk": (OSError(errno.EROFS, "Read-only file system"), ("cannot be written", "HF_HOME")),
     "full disk": (OSError(errno.ENOSPC, "No space left"), ("disk is full", "HF_HOME")),
     "read only": (OSError(errno.EACCES, "Permission denied"), ("HF_HOME",)),
     "no network": (errors.HTTPError("no route"), ("network", "COURSE_HUB")),

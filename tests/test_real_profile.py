@@ -52,12 +52,12 @@ def test_other_models_can_be_named(real, monkeypatch):
     assert profile.sizes == ("SmolLM2-135M", "SmolLM2-360M") and profile.base == "SmolLM2-360M"
 
 
-def card(monkeypatch, capability, free, arch=("sm_70", "sm_75", "sm_80", "sm_90a")):
+def card(monkeypatch, capability, whole, arch=("sm_70", "sm_75", "sm_80", "sm_90a"), free=None):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *device: capability)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *device: "a card")
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: list(arch))
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *device: (int(free), int(free)))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *device: (int(whole if free is None else free), int(whole)))
 
 
 @pytest.mark.parametrize(
@@ -81,10 +81,20 @@ def test_a_card_that_torch_has_no_kernels_for_is_refused(real, monkeypatch, cour
     assert profiles.current().device == "cuda"
 
 
-def test_a_card_that_is_full_is_refused(real, monkeypatch, course_error):
+def test_a_card_that_is_too_small_or_full_is_refused(real, monkeypatch, course_error):
     card(monkeypatch, (8, 0), 1e8)
-    with course_error("0.1 GB free", "shut down other kernels"):
+    with course_error("the GPU has 0.1 GB", "CUDA_VISIBLE_DEVICES="):
         profiles.current()
+    card(monkeypatch, (8, 0), 39e9, free=1000)
+    with course_error("SmolLM2-1.7B", "0.0 are free", "kernels"):
+        profiles.current().load()
+
+
+def test_the_profile_stays_the_same_while_a_card_fills_up(real, monkeypatch):
+    card(monkeypatch, (8, 0), 39e9)
+    before = profiles.current()
+    card(monkeypatch, (8, 0), 39e9, free=1e9)
+    assert profiles.current() == before
 
 
 def test_tiny_stays_on_the_processors_beside_a_card(monkeypatch):

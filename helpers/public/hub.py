@@ -100,7 +100,8 @@ def folder(name: str) -> Path:
         pass  # not in the cache, or not whole
     cache = Path(constants.HF_HUB_CACHE)
     files.check_space(cache, int(1.2e6 * wanted.megabytes))
-    print(f"{name}: about {wanted.megabytes} MB are downloaded once, into {cache.name}")
+    size = f"about {wanted.megabytes}" if wanted.megabytes else "an unknown number of"
+    print(f"{name}: {size} MB are downloaded once, into {cache.name}")
     return download(name, **options)
 
 
@@ -131,6 +132,8 @@ def in_one_line(name: str) -> Iterator[None]:
         raise CourseError(f"{name}: {why(cause or error)}") from None
 
 
+#: What an operating system says of a place that cannot be written, but for a full disk.
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 NO_NETWORK = (
     "cannot be reached and is not on this disk; check the network, or set COURSE_HUB=FOLDER "
     "to a mirror (python -m helpers.public fetch FOLDER fills one where there is a network)"
@@ -157,7 +160,11 @@ def why(error: Exception) -> str:
     if status in (401, 403):
         return "the hub refuses it; is HF_TOKEN set, and still valid?"
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full; free some space, or set HF_HOME to another one"
-    if status is None and isinstance(error, OSError) and error.errno == errno.EACCES:
-        return f"may not be written there ({error}); set HF_HOME to a folder of yours"
+        return "the disk is full; free some space, or take another (HF_HOME, or another FOLDER)"
+    if getattr(error, "errno", None) in UNWRITABLE:
+        return f"cannot be written there ({error}); take another place (HF_HOME, or another FOLDER)"
+    if isinstance(error, errors.HFValidationError):
+        return "is no name of the hub; one is written OWNER/NAME"
+    if status:
+        return f"the hub answers with an error ({status}); try again later"
     return NO_NETWORK

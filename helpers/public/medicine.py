@@ -31,6 +31,9 @@ def rows() -> tuple[dict, ...]:
         reason = "no such file" if not parquet else error
         raise CourseError(f"{place}: cannot be read ({reason}); fetch it again") from None
     absent = set(COLUMNS) - set(table.columns)
+    inner = [] if absent else table["context"]
+    if not all(isinstance(context, dict) and "contexts" in context for context in inner):
+        absent = {"context.contexts"}
     if absent or not set(table["final_decision"]) <= set(ANSWERS):
         reason = f"no column {min(absent)}" if absent else "answers beside yes, no and maybe"
         remedy = "pin the revision that was tested (python -m helpers.public pin)"

@@ -27,7 +27,7 @@ def read(file: str) -> list[tuple[str, int]]:
     CourseError where columns or labels are not those that the course knows."""
     place = hub.folder(NAME) / file
     try:
-        table = pd.read_csv(place)
+        table = pd.read_csv(place, keep_default_na=False)  # "NA" is a text like any other
     except (OSError, ValueError) as error:
         raise CourseError(f"{place}: cannot be read ({error}); fetch it again") from None
     if list(table.columns) != ["text", "label"] or set(table["label"]) != {0, 1, 2}:
@@ -73,6 +73,7 @@ def sentiment(
     rows = tweets(part)
     if how_many is not None:
         require_number("how_many", how_many, 1, len(rows))
+    require_number("shots", shots, 0, len(tweets("training")) - 1)
     rng = Random(f"tweets {part} {seed}")
     chosen = rng.sample(rows, len(rows) if how_many is None else how_many)
     choices = tuple(ARROW.continuation(word) for word in words)
