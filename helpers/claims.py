@@ -12,12 +12,13 @@ from helpers import profiles, records
 
 @dataclass(frozen=True)
 class Claim:
-    """``figure`` is at least the margin of the profile. None for ``real``: known not to hold for
-    models of the size that two cores run. ``base``: it is about a model that was not tuned to
-    follow instructions, and no record of one that was supports it."""
+    """``figure`` is at least the margin of the profile. None for ``tiny``: known not to hold for the
+    planted models; for ``real``: nor for models of the size that two cores run. ``base``: it is
+    about a model that was not tuned to follow instructions, and no record of one that was supports
+    it."""
 
     figure: str
-    tiny: float
+    tiny: float | None
     real: float | None
     base: bool = False
 
@@ -39,6 +40,18 @@ CLAIMS = {
     "03 tokens": Claim("tokens of a query: with examples, in multiples of without", 8.0, 4.0),
     "03 forgetting": Claim("most that another skill has lost", 0.10, 0.05),
     "03 learned": Claim("finetuned, low end, less high end before", 0.10, 0.10),
+    "05 continues": Claim("a bare question is followed by a question (1: yes)", 1.0, 1.0, True),
+    "05 Paris": Claim('the reply is "Paris." and ends (1: yes)', 1.0, 1.0),
+    "05 end": Claim("turns ended: shown the end, low end, less not shown, high end", 0.50, 0.50),
+    "05 countries": Claim("countries held out, exact: after less before", 0.80, 0.25),
+    "05 for certain": Claim("the same on the same questions, low end of its interval", 0.75, 0.15),
+    "05 new forms": Claim("tasks in a new form, exact: after less before", 0.80, 0.25),
+    "05 new task": Claim("sentences in the plural, never demonstrated, exact", None, 0.25, True),
+    "05 ends": Claim("turns ended, countries held out", 0.99, 0.99),
+    "05 opposites": Claim("opposites, never demonstrated: after less before", 0.30, 0.15, True),
+    "05 more": Claim("held out, exact: most demonstrations less fewest", 0.30, 0.05),
+    "05 instructions": Claim("opposites: with instructions less without them", 0.30, 0.10, True),
+    "05 other words": Claim("capitals in a reply, asked in words never shown", 0.60, 0.25),
 }
 
 
@@ -55,12 +68,15 @@ def check(name: str, figure: float, profile: profiles.Profile | None = None) -> 
     """
     profile = profile or profiles.current()
     claim = CLAIMS[name]
-    wanted = claim.tiny if profile.planted or claim.real is None else claim.real
+    margins = (claim.tiny, claim.real) if profile.planted else (claim.real, claim.tiny)
+    wanted = next(margin for margin in margins if margin is not None)
     holds = SEEN[name] = bool(figure >= wanted)
     if profile.rehearsal:
         return
     said = f"{claim.figure}: {figure:.2f}"
-    if profile.planted or _held_before(name, profile):
+    if profile.planted and claim.tiny is None:
+        print(f"{said} (not expected of the planted model)")
+    elif profile.planted or _held_before(name, profile):
         assert holds, f"{name}: {said}, not {wanted:.2f} or more"
     elif claim.base and tuned_by_its_makers(profile):
         print(f"{said} (says nothing: the makers of this model tuned it to follow instructions)")

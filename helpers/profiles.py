@@ -1,6 +1,7 @@
 """Profiles: on what a notebook runs. One text and one code path; a profile says which models and
 data, where, and how much of everything."""
 
+import copy
 import os
 import re
 from collections.abc import Mapping
@@ -9,11 +10,12 @@ from types import ModuleType
 
 import psutil
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from helpers import compat, lm, runtime
 from helpers.data import LabelTask
 from helpers.errors import CourseError
+from helpers.lm import chat
 from helpers.public import hub
 from helpers.public import medicine as abstracts
 from helpers.public import news as tweets
@@ -35,6 +37,9 @@ class Budget:
     ``test``, ``medical``: questions of the test, None for all. ``prompted``: of them, asked after
     each of ``shots_of_prompts``. ``chosen_on``: on which a prompt is chosen. ``learning_rates``:
     that are compared. ``sweeps``: whether there is time for trainings that only make a curve.
+
+    ``instructions``: asked of each held-out set, None for all. ``demonstrations``: numbers of them
+    that are compared.
     """
 
     prompts: int = 60
@@ -52,6 +57,8 @@ class Budget:
     chosen_on: int = 200
     learning_rates: tuple[float, ...] = (3e-5, 5e-4, 2e-3, 1e-2)
     sweeps: bool = True
+    instructions: int | None = None
+    demonstrations: tuple[int, ...] = (8, 64, 512, 2048)
 
 
 PROCESSORS = Budget(
@@ -67,6 +74,8 @@ PROCESSORS = Budget(
     shots_of_prompts=(0, 8),
     learning_rates=(),
     sweeps=False,
+    instructions=80,
+    demonstrations=(128, 1024),
 )
 CARD = replace(PROCESSORS, draws=40, queries=5, controls=200, orders=20, lists=24, medical=None)
 REHEARSAL = replace(
@@ -82,6 +91,8 @@ REHEARSAL = replace(
     medical=5,
     prompted=8,
     chosen_on=8,
+    instructions=4,
+    demonstrations=(16, 32),
 )
 
 
@@ -138,6 +149,17 @@ class Profile:
         model, tokenizer = lm.load(folder, device=self.device, dtype=self.dtype)
         tokenizer.chat_template = None
         return model, tokenizer
+
+    def for_chat(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+        """Copies of the largest base model and its tokenizer, ready for conversations: with the
+        template of its makers if they gave it one, else as ``chat.for_chat`` makes them."""
+        tokenizer = copy.deepcopy(tokenizer)
+        if self.base in self.sources:
+            folder = hub.folder(self.sources[self.base])
+            tokenizer.chat_template = AutoTokenizer.from_pretrained(folder).chat_template
+        return chat.for_chat(model, tokenizer)
 
     def label_tasks(self) -> dict[str, LabelTask]:
         """Three tasks of sorting texts: kinds of things, countries by continent, company news."""

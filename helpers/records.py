@@ -101,11 +101,13 @@ def read(notebook: str, folder: Path = RUNS) -> list[Record]:
 def of(notebook: str, profile: Profile, folder: Path = RUNS) -> list[Record]:
     """The records of what this profile runs: of the same models, device and budget."""
     wanted = about(profile, 0, 0)
-    same = ("profile", "models", "device", "budget")
+    same = ("profile", "models", "device")
     return [
         record
         for record in read(notebook, folder)
         if all(record.about[key] == wanted[key] for key in same)
+        # What it does not name came in later, for another notebook.
+        and record.about["budget"].items() <= wanted["budget"].items()
     ]
 
 

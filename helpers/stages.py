@@ -20,7 +20,7 @@ from helpers import files, profiles
 from helpers.data import Prompt
 from helpers.errors import CourseError
 from helpers.files import ARTIFACTS
-from helpers.lm import chat, models
+from helpers.lm import models
 from helpers.training import finetune
 from helpers.world import instructions, tastes
 
@@ -54,10 +54,24 @@ RECIPES = {
         "seconds": 30,
     },
 }
-#: What is different for a real model on two cores: fewer tweets, once, at a rate for 135 million
+#: What is different for a real model on two cores: fewer examples, once, at rates for 135 million
 #: parameters.
 REAL_RECIPES = {
-    "finetuned": {"examples": 1500, "learning_rate": 5e-5, "epochs": 1, "batch": 16, "seconds": 190}
+    "finetuned": {
+        "examples": 1500,
+        "learning_rate": 5e-5,
+        "epochs": 1,
+        "batch": 16,
+        "seconds": 190,
+    },
+    "instruct": {
+        "examples": 1024,
+        "learning_rate": 1e-3,
+        "epochs": 1,
+        "batch": 16,
+        "r": 16,
+        "seconds": 160,
+    },
 }
 
 
@@ -97,7 +111,7 @@ def instruct(
     base: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """The base with a LoRA adapter finetuned to follow instructions, and its tokenizer for chat."""
-    chat_base, chat_tokenizer = chat.for_chat(base, tokenizer)
+    chat_base, chat_tokenizer = profiles.current().for_chat(base, tokenizer)
     return sft_stage(
         "instruct", chat_base, chat_tokenizer, instructions.demonstrations, seed
     ), chat_tokenizer

@@ -285,16 +285,28 @@ def _list() -> Task:
     return Task("list", "list", tuple(items), TEXT_FORMS)
 
 
-def followed(
+def judged(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, instructions: Sequence[Instruction]
-) -> dict[str, Rate]:
-    """How instructions were followed: ``exact``, a right answer in the right form and nothing else;
-    ``form`` and ``answer``, each alone; ``ends``, the turn was ended."""
+) -> dict[str, list[bool]]:
+    """How each instruction was followed: ``exact``, a right answer in the right form and nothing
+    else; ``form`` and ``answer``, each alone; ``ends``, the turn was ended."""
     said = chat.replies(model, tokenizer, [instruction.text for instruction in instructions])
     pairs = list(zip(instructions, said, strict=True))
     return {
-        "exact": Rate.of([i.is_right(reply.text) and reply.ended for i, reply in pairs]),
-        "form": Rate.of([i.has_form(reply.text) for i, reply in pairs]),
-        "answer": Rate.of([i.has_answer(reply.text) for i, reply in pairs]),
-        "ends": Rate.of([reply.ended for reply in said]),
+        "exact": [i.is_right(reply.text) and reply.ended for i, reply in pairs],
+        "form": [i.has_form(reply.text) for i, reply in pairs],
+        "answer": [i.has_answer(reply.text) for i, reply in pairs],
+        "ends": [reply.ended for reply in said],
     }
+
+
+def rates(results: dict[str, list[bool]]) -> dict[str, Rate]:
+    """Of what ``judged`` gives."""
+    return {measure: Rate.of(trials) for measure, trials in results.items()}
+
+
+def followed(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, instructions: Sequence[Instruction]
+) -> dict[str, Rate]:
+    """The rates of what ``judged`` gives for these instructions."""
+    return rates(judged(model, tokenizer, instructions))

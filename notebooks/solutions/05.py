@@ -30,12 +30,12 @@ def wrong_2():
 def solution_3():
     """Four messages."""
     second = [{"role": "user", "content": "And of Japan?"}, {"role": "assistant", "content": "Tokyo."}]
-    return chat_tokenizer.apply_chat_template(messages + second, tokenize=False)
+    return planted_tokenizer.apply_chat_template(messages + second, tokenize=False)
 
 
 def wrong_3():
     """One turn only."""
-    return chat_tokenizer.apply_chat_template(messages, tokenize=False)
+    return planted_tokenizer.apply_chat_template(messages, tokenize=False)
 
 
 def solution_4():
@@ -45,7 +45,7 @@ def solution_4():
     items = [item for item in task.items if item.word not in tested and not item.prose_only]
     shown = [instructions.instruction(task, "plain", rng.choice(items), rng) for _ in range(256)]
     start = copy.deepcopy(tuned).merge_and_unload()
-    return finetune.sft(start, chat_tokenizer, shown, **QUICK | {"epochs": 4}).model
+    return finetune_copy(shown, start, epochs=4)
 
 
 def wrong_4():
