@@ -16,6 +16,8 @@ their own.
     world/      facts (CSV), held-out sets, documents made of them, and all that is asked about them
     public/     public models and data sets, from a mirror or the Hugging Face hub
     benchmark   how fast this machine trains
+    arguments   of the pretraining run
+    tokenise    a text tokenised once, for long runs (``python -m helpers.tokenise --help``)
     pretrain    the pretraining run (``python -m helpers.pretrain --help``)
     feedback/   preferences, labels, the widget
     profiles    on what a notebook runs, and how much of it
@@ -33,5 +35,15 @@ their own.
 import os
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-if os.environ.get("COURSE_PROFILE", "tiny") == "tiny":
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing of this profile comes from a network
+#: Whether the course itself has switched the hub off: nothing of the profile ``tiny`` comes from a
+#: network.
+OFFLINE = os.environ.get("COURSE_PROFILE", "tiny") == "tiny" and "HF_HUB_OFFLINE" not in os.environ
+if OFFLINE:
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def online() -> None:
+    """Switches the hub on again, unless the reader has switched it off. To be called before
+    huggingface_hub is loaded."""
+    if OFFLINE:
+        os.environ.pop("HF_HUB_OFFLINE", None)

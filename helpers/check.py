@@ -10,7 +10,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -236,29 +235,6 @@ def checks() -> Iterator[tuple[str, Callable[[], str]]]:
     }.items()
 
 
-def wheels(folder: Path) -> None:
-    """Downloads everything that requirements.txt asks for into a folder. The exit status is
-    pip's."""
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "-d",
-        folder,
-        "-r",
-        ROOT / "requirements.txt",
-    ]
-    status = subprocess.run(command, check=False).returncode
-    if status:
-        sys.exit(
-            f"error: {folder}: pip could not download everything; see its lines above, and check "
-            "the network"
-        )
-    print(f"without network: pip install --no-index --find-links {folder} -r requirements.txt")
-
-
 def main(arguments: list[str] | None = None) -> None:
     """The command ``python -m helpers.check``."""
     parser = argparse.ArgumentParser(
@@ -269,7 +245,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     if options.wheels:
-        return wheels(options.wheels)
+        return setup.wheels(options.wheels)
     bad = []
     for name, check in checks():
         try:

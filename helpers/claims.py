@@ -12,10 +12,9 @@ from helpers import profiles, records
 
 @dataclass(frozen=True)
 class Claim:
-    """``figure`` is at least the margin of the profile. None for ``tiny``: known not to hold for the
-    planted models; for ``real``: nor for models of the size that two cores run. ``base``: it is
-    about a model that was not tuned to follow instructions, and no record of one that was supports
-    it."""
+    """``figure`` is at least the margin of the profile. None: known not to hold, for ``tiny`` of
+    the planted models, for ``real`` of models of the size that two cores run. ``base``: it is about
+    a model that was not tuned to follow instructions; no record of one that was supports it."""
 
     figure: str
     tiny: float | None

@@ -91,6 +91,8 @@ class SafeTrainer(Trainer):
     optimizer has ``tensors`` and ``load_tensors``."""
 
     def _save_checkpoint(self, model, trial) -> None:
+        if not self.args.should_save:  # one of several processes does it for all
+            return
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         earlier = checkpoints(folder.parent)
         with files.atomic_folder(folder, "checkpoint") as beside:
@@ -99,7 +101,7 @@ class SafeTrainer(Trainer):
             rates = {"last_lr": self.lr_scheduler.get_last_lr()}
             (beside / "scheduler.json").write_text(json.dumps(rates), encoding="utf-8")
             self.state.save_to_json(str(beside / "trainer_state.json"))
-        for old in earlier:
+        for old in earlier[:-1]:  # one is kept, should the new one be damaged
             files.remove(old, "checkpoint")
 
     def _load_optimizer_and_scheduler(self, checkpoint) -> None:

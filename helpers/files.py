@@ -41,14 +41,13 @@ def checksum(file: Path) -> str:
 
 
 def write_manifest(folder: Path, kind: str) -> None:
-    """Declares everything that is in the folder the course's own, of this kind."""
+    """Declares everything that is in the folder the course's own, of this kind; who is killed
+    meanwhile leaves the manifest that was there."""
     files = [
         path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / MANIFEST
     ]
     listed = {path.relative_to(folder).as_posix(): checksum(path) for path in files}
-    (folder / MANIFEST).write_text(
-        json.dumps({"kind": kind, "files": listed}, indent=1) + "\n", encoding="utf-8"
-    )
+    write(folder / MANIFEST, json.dumps({"kind": kind, "files": listed}, indent=1) + "\n")
 
 
 def foreign(folder: Path, kind: str | None = None) -> str | None:
@@ -70,6 +69,17 @@ def foreign(folder: Path, kind: str | None = None) -> str | None:
     if kind not in (None, made):
         return f"holds a {made}, not a {kind}"
     return None if listed is None else _unlisted(folder, folder, listed)
+
+
+def damage(folder: Path) -> str | None:
+    """What is wrong with a folder that was written whole: in words, None if every file of its
+    manifest is there and as it was."""
+    try:
+        listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        missing = [name for name in listed if not (folder / name).is_file()]
+    except (OSError, ValueError, TypeError, KeyError):
+        return f"its {MANIFEST} is damaged or missing"
+    return f"{missing[0]} is missing" if missing else foreign(folder)
 
 
 def _unlisted(folder: Path, top: Path, listed: dict[str, str]) -> str | None:

@@ -5,42 +5,50 @@ python -m helpers.pretrain --size small --seed 1 --out x    another seed, into x
 python -m helpers.pretrain --size medium --text my.txt      own text, with a tokenizer of its own
 python -m helpers.pretrain --size large --resume            go on where a run was interrupted
 python -m helpers.pretrain --benchmark                      the speed and memory of this machine
+
+Several processes, or GPUs, make one run of it (DDP; the same steps, each a share of every batch):
+
+torchrun --standalone --nproc-per-node 2 -m helpers.pretrain --size large --resume-or-begin
 """
 
 import argparse
-import functools
 import json
 import math
 import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
 import psutil
 import torch
+from datasets import Dataset
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from helpers import benchmark, compat, files, runtime
+from helpers.arguments import PASSES, parsed
 from helpers.errors import CourseError
 from helpers.lm import ask, models
 from helpers.texts import bytes_in, own_texts
+from helpers.training import processes
 from helpers.training.packing import bits_per_byte, pack, pieces_of, token_count
-from helpers.training.pretraining import RECIPE, DivergedError, checkpoints, pretrain, settings_of
-from helpers.world import facts, skills
-from helpers.world.corpus import VALIDATION_SEED, validation_texts, world_texts
-from helpers.world.tokenizer import (
-    SMALLEST_VOCABULARY,
-    VOCAB_SIZE,
-    train_tokenizer,
-    world_tokenizer,
+from helpers.training.pretraining import (
+    RECIPE,
+    DivergedError,
+    checkpoints,
+    pretrain,
+    settings_of,
+    share_of,
 )
-
-#: How often a run goes through the reader's own text, unless the command says otherwise.
-PASSES = 20
+from helpers.training.tokens import Tokens
+from helpers.world import facts, skills
+from helpers.world.corpus import validation_texts, world_texts
+from helpers.world.tokenizer import VOCAB_SIZE, train_tokenizer, world_tokenizer
 
 #: In tokens: what the reader's own text has to hold.
 FEWEST_TOKENS = 64
@@ -72,95 +80,9 @@ def results(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> dict
     }
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str) -> None:
-        self.exit(2, f"error: {message}; see python -m helpers.pretrain --help\n")
-
-
-def number(kind: type, low: float, high: float) -> Callable[[str], float]:
-    """For argparse: a number of this kind from ``low`` to ``high``."""
-
-    def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high:
-            what = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {low:,} to {high:,}")
-        return value
-
-    return parse
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command ``python -m helpers.pretrain``."""
-    parser = Parser(
-        prog="python -m helpers.pretrain", description="Pretrains a model of the course."
-    )
-    whole = functools.partial(number, int)
-    parser.add_argument(
-        "--size", default="small", help=f"one of {', '.join(models.SIZES)} (default: small)"
-    )
-    parser.add_argument(
-        "--seed",
-        type=whole(0, 2**32 - 1),
-        default=0,
-        help="of the documents, the weights and their order (default: 0)",
-    )
-    parser.add_argument(
-        "--tokens",
-        type=whole(1, 10**9),
-        help=f"to train on (default: {RECIPE['tokens']:,}; own text: {PASSES} passes, at most "
-        f"as many)",
-    )
-    parser.add_argument(
-        "--text", type=Path, nargs="+", metavar="FILE", help="pretrain on these UTF-8 texts instead"
-    )
-    parser.add_argument(
-        "--vocab-size",
-        type=whole(SMALLEST_VOCABULARY, 2**18),
-        help=f"of the tokenizer for --text (default: {VOCAB_SIZE})",
-    )
-    parser.add_argument("--out", type=Path, help="folder of the model (default: .artifacts/SIZE)")
-    parser.add_argument(
-        "--replace-shipped",
-        action="store_true",
-        help="put the model in the place of the shipped one",
-    )
-    parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
-    parser.add_argument(
-        "--batch", type=whole(1, 4096), default=RECIPE["batch"], help="blocks in a step"
-    )
-    parser.add_argument(
-        "--learning-rate", type=number(float, 1e-12, 1e12), default=RECIPE["learning_rate"]
-    )
-    parser.add_argument(
-        "--save-steps", type=whole(1, 10**9), default=200, help="steps between two checkpoints"
-    )
-    parser.add_argument(
-        "--threads", type=whole(1, 1024), help="processor threads (default: one a core)"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on where an interrupted run stopped"
-    )
-    parser.add_argument("--benchmark", action="store_true", help="measure this machine and stop")
-    options = parser.parse_args(arguments)
-    options.words = sys.argv[1:] if arguments is None else arguments
-    if options.seed == VALIDATION_SEED:
-        parser.error(
-            f"argument --seed: {VALIDATION_SEED} makes the documents of the validation; give "
-            "another seed"
-        )
-    if options.vocab_size and not options.text:
-        parser.error("argument --vocab-size: is for --text; the world has a tokenizer of its own")
-    if options.replace_shipped and (options.text or options.out):
-        parser.error(
-            "argument --replace-shipped: a shipped model is of the course's own text, and at its "
-            "own place"
-        )
+    options = parsed(arguments)
     compat.quiet()
     runtime.follow_quota()
     if options.threads:
@@ -170,17 +92,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
             # A name that this terminal cannot write is no reason to stop.
             stream.reconfigure(errors="backslashreplace")
     try:
-        benchmark.benchmark() if options.benchmark else run(options)
+        if options.benchmark:
+            benchmark.benchmark()
+        else:
+            check_device(options)
+            with processes.together(options.device):
+                run(options)
     except CourseError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {error}" if processes.is_first() else 1)
+
+
+def check_device(options: argparse.Namespace) -> None:
+    """Raises CourseError, before any work, for a GPU that is not there, and for a batch that the
+    processes cannot share."""
+    cards = torch.cuda.device_count() if options.device == "cuda" else math.inf
+    wanted = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if wanted > cards:
+        raise CourseError(f"--device cuda: {wanted} GPUs are needed here, and there are {cards}")
+    share_of(options.batch, options.device_batch)
 
 
 def run(options: argparse.Namespace) -> None:
     """One whole run of the command: data, training with checkpoints, the model with its card."""
-    out = target(options)
+    out = Path(processes.by_first(lambda: str(target(options))))
     most = options.tokens or RECIPE["tokens"]
     bytes_given = sum(map(bytes_in, options.text or ()))
-    needed = BYTES_PER_TOKEN * (min(most, bytes_given // 3) if options.text else most)
+    packed = 0 if options.data else min(most, bytes_given // 3) if options.text else most
+    needed = BYTES_PER_TOKEN * packed
     if needed > (free := psutil.virtual_memory().available):
         raise CourseError(
             f"--tokens {most}: {needed / 1e9:.1f} GB of memory are needed, {free / 1e9:.1f} are "
@@ -189,14 +127,28 @@ def run(options: argparse.Namespace) -> None:
     # Eight bytes a token are enough of any text, but of one that repeats itself, and there more
     # would teach nothing either.
     texts = own_texts(options.text, 8 * most + 100_000) if options.text else None
-    folder = run_folder(out, options, texts)
-    with files.locked(folder / "settings.json", BUSY):
+    with ExitStack() as stack:
+
+        def begin() -> str:
+            if options.resume_or_begin:
+                options.resume = run_folder_of(out).is_dir()
+            folder = run_folder(out, options, texts)
+            stack.enter_context(files.locked(folder / "settings.json", BUSY))
+            return str(folder)
+
+        folder = Path(processes.by_first(begin))
         try:
             train(options, out, folder, texts)
         except CourseError as error:
-            if isinstance(error, DivergedError) or not checkpoints(folder):
-                files.remove(folder, "run")  # nobody could go on from here
+            nobody_goes_on = isinstance(error, DivergedError) or not checkpoints(folder)
+            if processes.is_first() and nobody_goes_on:
+                files.remove(folder, "run")
             raise
+
+
+def run_folder_of(out: Path) -> Path:
+    """Where the checkpoints of a run are, beside its model."""
+    return out.with_name(f".{out.name}.run")
 
 
 def target(options: argparse.Namespace) -> Path:
@@ -221,69 +173,91 @@ def target(options: argparse.Namespace) -> Path:
     files.check_replaceable(out, "model")
     size, vocabulary = models.size_named(options.size), options.vocab_size or VOCAB_SIZE
     weights = 4 * (vocabulary * size.width + 10 * size.depth * size.width**2)
-    # Two checkpoints with the state of the optimizer, and the model.
-    files.check_space(out, 8 * weights)
+    # Three checkpoints with the state of the optimizer, and the model.
+    files.check_space(out, 11 * weights)
     return out
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run trains on, how often it goes through it, and what it is measured on."""
+
+    blocks: Dataset | Tokens
+    tokenizer: PreTrainedTokenizerFast
+    validation: Sequence[str]
+    epochs: float
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the run sees."""
+        return round(token_count(self.blocks) * self.epochs)
+
+
+def data_of(options: argparse.Namespace, texts: tuple[list[str], list[str]] | None) -> Data:
+    """These texts, what ``--data`` names, or the world, as blocks of tokens."""
+    most = options.tokens or RECIPE["tokens"]
+    block = models.size_named(options.size).block
+    if options.data:
+        blocks = Tokens(options.data, block - 1)
+        epochs = options.tokens / token_count(blocks) if options.tokens else 1
+        return Data(blocks, blocks.tokenizer(), blocks.validation, epochs)
+    if not texts:
+        tokenizer = world_tokenizer()
+        blocks = pack(world_texts(options.seed), tokenizer, most, block)
+        return Data(blocks, tokenizer, validation_texts(), 1)
+    training, validation = texts
+    pieces = math.ceil(200 / len(training))
+    sample = (piece for text in training for piece, _ in islice(pieces_of(text), pieces))
+    tokenizer = train_tokenizer(sample, vocab_size=options.vocab_size or VOCAB_SIZE)
+    blocks = pack(training, tokenizer, most, block)
+    count = token_count(blocks)
+    if count < FEWEST_TOKENS:
+        raise CourseError(
+            f"{options.text[0]}: says so little that it is {count} tokens, {FEWEST_TOKENS} are "
+            "needed; give another text, or a smaller --vocab-size"
+        )
+    epochs = options.tokens / count if options.tokens else min(PASSES, most / count)
+    return Data(blocks, tokenizer, validation, epochs)
 
 
 def train(
     options: argparse.Namespace, out: Path, folder: Path, texts: tuple[list[str], list[str]] | None
 ) -> None:
-    """Pretrains on these texts, or on the world, with checkpoints in ``folder``, and saves the
-    model at ``out``."""
-    most = options.tokens or RECIPE["tokens"]
-    if texts:
-        training, validation = texts
-        sample = (
-            piece
-            for text in training
-            for piece, _ in islice(pieces_of(text), math.ceil(200 / len(training)))
-        )
-        tokenizer = train_tokenizer(sample, vocab_size=options.vocab_size or VOCAB_SIZE)
-        blocks = pack(training, tokenizer, most)
-        if token_count(blocks) < FEWEST_TOKENS:
-            raise CourseError(
-                f"{options.text[0]}: says so little that it is {token_count(blocks)} tokens, "
-                f"{FEWEST_TOKENS} are needed; give another text, or a smaller --vocab-size"
-            )
-        epochs = (
-            options.tokens / token_count(blocks)
-            if options.tokens
-            else min(PASSES, most / token_count(blocks))
-        )
-    else:
-        tokenizer, validation, epochs = world_tokenizer(), validation_texts(), 1
-        blocks = pack(world_texts(options.seed), tokenizer, most)
-    tokens = round(token_count(blocks) * epochs)
-    print(f"{tokens:,} tokens; {runtime.machine()}")
+    """Pretrains with checkpoints in ``folder``, and saves the model at ``out``."""
+    data = data_of(options, texts)
+    if processes.is_first():
+        print(f"{data.tokens:,} tokens; {runtime.machine()}")
     start = time.perf_counter()
     trainer = pretrain(
-        options.size, blocks, tokenizer, folder, seed=options.seed, batch=options.batch,
-        epochs=epochs, learning_rate=options.learning_rate, optimizer=options.optimizer,
-        resume=options.resume, save_steps=options.save_steps,
+        options.size, data.blocks, data.tokenizer, folder, seed=options.seed, batch=options.batch,
+        epochs=data.epochs, learning_rate=options.learning_rate, optimizer=options.optimizer,
+        resume=options.resume or options.resume_or_begin, save_steps=options.save_steps,
+        device_batch=options.device_batch, device=options.device,
         dtype=getattr(torch, settings_of(folder)["dtype"]),
     )  # fmt: skip
+    if not processes.is_first():
+        return
     minutes, model = (time.perf_counter() - start) / 60, trainer.model
-    measured = bits_per_byte(model, tokenizer, validation)
+    measured = bits_per_byte(model, data.tokenizer, data.validation)
     if not math.isfinite(measured):
         raise DivergedError(
             f"the run diverged: {measured} bits per byte; nothing was saved, try a lower "
             "--learning-rate"
         )
+    own = bool(options.text or options.data)
     about = {
         "command": f"`python -m helpers.pretrain {shlex.join(map(str, options.words))}`",
         "seed": str(options.seed),
-        "tokens": f"{tokens:,} in {trainer.state.global_step:,} steps",
+        "tokens": f"{data.tokens:,} in {trainer.state.global_step:,} steps",
         "parameters": f"{model.num_parameters():,}, of which embeddings "
         f"{model.get_input_embeddings().weight.numel():,}",
         "wall time": f"{minutes:.1f} minutes" + (" since it was resumed" if options.resume else ""),
         "machine": runtime.machine(),
         "validation": f"{measured:.4f} bits per byte",
-        "licence of the text": "the reader's own text" if texts else "generated by this course",
+        "licence of the text": "the reader's own text" if own else "generated by this course",
     }
-    models.save(
-        model, tokenizer, out, models.card(about, {} if texts else results(model, tokenizer))
-    )
+    rates = {} if own else results(model, data.tokenizer)
+    models.save(model, data.tokenizer, out, models.card(about, rates))
     files.remove(folder, "run")
     print(f"{out}: {about['validation']}, {about['wall time']}")
 
@@ -296,10 +270,10 @@ def run_folder(
     Raises CourseError where ``--resume`` finds nothing to go on with, or a run of other settings or
     of another text, where another process is at work, and where anything else is there.
     """
-    folder = out.with_name(f".{out.name}.run")
+    folder = run_folder_of(out)
     keys = ("size", "seed", "optimizer", "batch", "learning_rate", "tokens", "vocab_size")
     settings = {key.replace("_", "-"): getattr(options, key) for key in keys}
-    settings["checksum of the text"] = text_checksum(texts)
+    settings["checksum of the text"] = text_checksum(texts, options.data)
     if options.resume:
         if not folder.is_dir():
             raise CourseError(
@@ -318,13 +292,18 @@ def run_folder(
         with files.locked(folder / "settings.json", BUSY):
             files.remove(folder, "run")
     with files.atomic_folder(folder, "run") as beside:
-        saved = settings | {"dtype": str(runtime.fastest_dtype()).removeprefix("torch.")}
+        dtype = runtime.fastest_dtype(options.device)
+        saved = settings | {"dtype": str(dtype).removeprefix("torch.")}
         (beside / "settings.json").write_text(json.dumps(saved), encoding="utf-8")
     return folder
 
 
-def text_checksum(texts: tuple[list[str], list[str]] | None) -> str:
-    """The first digits of a SHA-256 of the reader's own texts, or of the facts of the world."""
+def text_checksum(texts: tuple[list[str], list[str]] | None, data: Path | None = None) -> str:
+    """The first digits of a SHA-256 of the reader's own texts, of what ``data`` lists of its files,
+    or of the facts of the world."""
+    if data:
+        with suppress(OSError):
+            return files.checksum(data / files.MANIFEST)[:12]
     digest = sha256()
     for text in (
         [text for part in texts for text in part]

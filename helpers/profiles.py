@@ -12,7 +12,7 @@ import psutil
 import torch
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
-from helpers import compat, lm, runtime
+from helpers import compat, lm, runtime, setup
 from helpers.data import LabelTask
 from helpers.errors import CourseError
 from helpers.lm import chat
@@ -101,7 +101,8 @@ class Profile:
     """``sizes``: base models from smallest to largest, and in ``sources`` what ``lm.load`` takes
     for each where that is another name. ``device``: where they run, ``dtype``: the precision of
     their weights. ``planted``: whether they were pretrained on the course's own world; only then
-    is known what stood in their texts."""
+    is known what stood in their texts. ``trainable``: the largest of which all parameters can be
+    trained there, "" for the largest of all."""
 
     name: str
     sizes: tuple[str, ...]
@@ -111,6 +112,7 @@ class Profile:
     budget: Budget = Budget()
     sources: Mapping[str, str] = field(default_factory=dict)
     rehearsal: bool = False
+    trainable: str = ""
 
     @property
     def base(self) -> str:
@@ -127,18 +129,24 @@ class Profile:
         """The data set of medical questions: invented illnesses, or abstracts of papers."""
         return illnesses if self.planted else abstracts
 
-    def load(self, size: str = "") -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    def load(
+        self, size: str = "", *, train: bool = False
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
         """A base model, by default the largest, and its tokenizer, where and how this profile runs
         them. One from the hub is looked for as ``public.hub`` says; it is taken as what continues
         texts, so a chat template that its makers gave it is left out. CourseError as ``hub`` and
-        ``lm.load`` raise it, and for a model too large for the memory that is free."""
+        ``lm.load`` raise it, and for a model too large for the memory that is free: to ask it, or
+        with ``train`` to train all parameters of a copy."""
         size = size or self.base
         if size not in self.sources:
             return lm.load(size, device=self.device, dtype=self.dtype)
         name = self.sources[size]
         folder = hub.folder(name)
         weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        needed = int(1.3 * weights / 2 * self.dtype.itemsize)  # from bfloat16, and room to work
+        parameters = weights / 2  # in bfloat16
+        needed = int(1.3 * parameters * self.dtype.itemsize)  # and room to work
+        if train:  # float32 weights, gradients, two means of AdamW; what a batch keeps
+            needed += int(1.3 * parameters * 16)
         free = free_memory(self.device)
         print(f"{size}: about {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} are free")
         if needed > free:
@@ -168,13 +176,13 @@ class Profile:
 
 
 TINY = Profile("tiny", ("small", "medium", "large"), "cpu", torch.float32)
-#: Base models of the profile ``real``, with the gigabytes that asking the largest on a card takes.
+#: Base models of the profile ``real``, with the gigabytes of a card that asking it takes, and
+#: training all of its parameters.
 FAMILY = {
-    "HuggingFaceTB/SmolLM2-135M": 1,
-    "HuggingFaceTB/SmolLM2-360M": 2,
-    "HuggingFaceTB/SmolLM2-1.7B": 10,
+    "HuggingFaceTB/SmolLM2-135M": (1, 4),
+    "HuggingFaceTB/SmolLM2-360M": (2, 10),
+    "HuggingFaceTB/SmolLM2-1.7B": (10, 44),
 }
-NAMES = ("tiny", "real")
 #: What a launcher of several processes leaves in the environment. A notebook is one process, and
 #: transformers would wait for the others.
 LAUNCHERS = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "LOCAL_WORLD_SIZE")
@@ -185,9 +193,9 @@ def current() -> Profile:
     the process made ready for it: no more threads than processors, and for ``tiny`` less noise.
     CourseError for an unknown one, and for a GPU that cannot be used."""
     name = os.environ.get("COURSE_PROFILE", "tiny")
-    if name not in NAMES:
+    if name not in setup.PROFILES:
         raise CourseError(
-            f"unknown profile COURSE_PROFILE={name!r}; the profiles are {', '.join(NAMES)}"
+            f"unknown profile COURSE_PROFILE={name!r}; the profiles are {', '.join(setup.PROFILES)}"
         )
     for variable in LAUNCHERS:
         os.environ.pop(variable, None)
@@ -212,8 +220,10 @@ def real() -> Profile:
     named = [name for name in os.environ.get("COURSE_MODELS", "").split(",") if name.strip()]
     # By the whole card, not by what is free: the profile stays the same while models are loaded.
     room = torch.cuda.mem_get_info()[1] / 1e9 if gpu else 1.5
-    fitting = [name for name, gigabytes in FAMILY.items() if rehearsal or gigabytes <= room]
+    fitting = [name for name, (ask, _) in FAMILY.items() if rehearsal or ask <= room]
     sources = {name.strip().rpartition("/")[2]: name.strip() for name in named or fitting}
+    all_trained = [name for name, (_, train) in FAMILY.items() if train <= room] or fitting[:1]
+    trainable = "" if named or rehearsal or not all_trained else all_trained[-1].rpartition("/")[2]
     if not sources:
         raise CourseError(
             f"the GPU has {room:.1f} GB, too few for any model; hide it by CUDA_VISIBLE_DEVICES= "
@@ -228,6 +238,7 @@ def real() -> Profile:
         budget=REHEARSAL if rehearsal else CARD if gpu else PROCESSORS,
         sources=sources,
         rehearsal=rehearsal,
+        trainable=trainable,
     )
 
 

@@ -27,20 +27,26 @@ BADGES = (
     "(https://www.kaggle.com/notebooks/welcome?src="
     "https://github.com/{repository}/blob/{tag}/notebooks/{file})"
 )
+#: Notebooks that run on real models too, and what their first line says; what that of others says.
+REAL = ("01", "03", "05")
+PROFILE = (
+    'PROFILE = ""  # "tiny": planted world; "real": real models; "": real if a host lends a GPU'
+)
+PROFILE_TINY = 'PROFILE = "tiny"  # the planted world; real models are in notebooks 01, 03 and 05'
 #: The first code cell of every notebook. It looks for the course around the script that it is, or
 #: the folder that it runs in; where an earlier run found it; where Jupyter says that the notebook
 #: is; beside it; where papermill was told that it is. A hosted notebook fetches it: into a folder
 #: of its own, which is then renamed.
 SET_UP = r"""
-import os, re, subprocess, sys; from pathlib import Path  # Set-up: finds the course or, in Colab and Kaggle, fetches it
-FETCH, HELP = "<fetch>", "<help>"
+<profile>
+import os, re, subprocess, sys; from pathlib import Path; FETCH, HELP = "<fetch>", "<help>"
 names = [{**os.environ, **globals()}.get(name, ".") for name in ("__file__", "COURSE_ROOT", "JPY_SESSION_NAME")] + ["course"]
 for by in Path("/proc").glob(f"{os.getppid()}/cmdline"): names += re.findall(r"[^\0'\"]+[.]ipynb", os.fsdecode(by.read_bytes()))
 root = next((p for n in names for p in Path(n, "_").absolute().parents if (p / "helpers/publish.py").is_file()), Path("course"))
 hosted = {"google.colab", "COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE", "KAGGLE_URL_BASE"} & {*os.environ, *sys.modules}
 said = subprocess.getoutput(FETCH).split() if hosted and not root.exists() else []
 if not (root / "helpers").is_dir(): sys.exit(" ".join(["The course is not here.", *said, HELP]))
-sys.path.insert(0, str(root.absolute())); from helpers import setup; setup.ready("<tag>")
+sys.path.insert(0, str(root.absolute())); from helpers import setup; setup.ready("<tag>", PROFILE)
 """  # noqa: E501
 CLONE = "git clone -q --depth 1 --branch {tag} https://github.com/{repository}"
 FETCH = "d=$(mktemp -dp .) && " + CLONE + " $d/c && mv -T $d/c course; rm -rf $d"
@@ -52,10 +58,12 @@ HELP_ONLINE = (
 )
 
 
-def set_up(repository: str = "", tag: str = "") -> str:
-    """The set-up cell; without a repository the one of a course that nobody has published."""
+def set_up(file: str, repository: str = "", tag: str = "") -> str:
+    """The set-up cell of a notebook; without a repository the one of a course that nobody has
+    published."""
     fetch, remedy = (FETCH, HELP_ONLINE) if repository else ("", HELP)
     cell = SET_UP.strip().replace("<fetch>", fetch).replace("<help>", remedy).replace("<tag>", tag)
+    cell = cell.replace("<profile>", PROFILE if file.startswith(REAL) else PROFILE_TINY)
     return cell.replace("{tag}", tag).replace("{repository}", repository)
 
 
@@ -68,7 +76,7 @@ def stamp(notebook: nbformat.NotebookNode, file: str, repository: str, tag: str)
     """Puts badges, set-up cell and metadata into a notebook, in place of those that it has."""
     cells = [cell for cell in notebook.cells if cell.id != "badges"]
     place = next(number for number, cell in enumerate(cells) if cell.id == "set-up")
-    cells[place].source = set_up(repository, tag)
+    cells[place].source = set_up(file, repository, tag)
     cells[place].metadata["jupyter"] = {"source_hidden": True}  # folded: nothing to read there
     shown = nbformat.v4.new_markdown_cell(badges(file, repository, tag), id="badges")
     notebook.cells = [*cells[:place], shown, *cells[place:]]

@@ -14,7 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import helpers
+
 ROOT = Path(__file__).parent.parent
+PROFILES = ("tiny", "real")
 #: By these names, of environment variables or modules, a hosted notebook is known. The set-up cell
 #: asks for the same.
 HOSTS = {
@@ -69,17 +72,18 @@ def compared(found: str, wanted: str) -> int:
     return -1 if release(found) < release(low) else 1 if release(found) >= release(high) else 0
 
 
-def ready(tag: str = "") -> None:
+def ready(tag: str = "", profile: str = "") -> None:
     """Makes the notebook ready to import the course. On a reader's own machine there is nothing to
-    do; on Colab and Kaggle what requirements.txt lists is installed where it is missing or too old,
-    and one GPU of several is taken.
+    do but to remember the profile; on Colab and Kaggle what requirements.txt lists is installed
+    where it is missing or too old, and one GPU of several is taken.
 
-    ``tag`` is the version that the notebook belongs to. Ends the cell with one line if the course
-    that was fetched is another one, if something cannot be installed, and if the session has to be
-    restarted before the next cell.
+    ``tag`` is the version that the notebook belongs to, ``profile`` as for ``choose``. Ends the
+    cell with one line if the course that was fetched is another one, if something cannot be
+    installed, and if the session has to be restarted before the next cell.
     """
     # The cell finds it here when it is run again from another folder.
     os.environ["COURSE_ROOT"] = str(ROOT)
+    choose(profile)
     if not host():
         return
     # Before torch is loaded; several without a launcher, and trl refuses.
@@ -102,6 +106,38 @@ def ready(tag: str = "") -> None:
             "What you make is lost with this session. To keep it in your Drive, run in a new cell "
             "now: setup.use_drive()"
         )
+
+
+def choose(profile: str = "") -> None:
+    """Sets ``COURSE_PROFILE`` to the profile that the notebook names. Where it names none, what is
+    set stays; where nothing is set either, it is the real one if a host lends a GPU. Ends the cell
+    with one line for an unknown one, and for another than the course was loaded with."""
+    if not profile and "COURSE_PROFILE" not in os.environ and host() and _gpu():
+        profile = "real"
+        print('A GPU is here: real models. (PROFILE = "tiny" above is the planted world.)')
+    if not profile:
+        return
+    if profile not in PROFILES:
+        stop(f"PROFILE = {profile!r} is unknown; the profiles are {', '.join(PROFILES)}")
+    before = os.environ.get("COURSE_PROFILE", "tiny")
+    if profile != before and "helpers.files" in sys.modules:
+        stop(f"The course was loaded for {before!r}: restart the kernel, then run this cell again")
+    os.environ["COURSE_PROFILE"] = profile
+    if profile == "tiny":
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    else:
+        helpers.online()
+
+
+def _gpu() -> bool:
+    """Whether there is an NVIDIA card of a kind that today's torch has kernels for (a P100 is not).
+    torch itself must not be loaded yet."""
+    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
+        return float(said.split()[0]) >= 7
+    except (OSError, subprocess.CalledProcessError, ValueError, IndexError):
+        return False
 
 
 def _git_tag() -> str:
@@ -185,6 +221,29 @@ def _pip(words: list[str], what: str) -> None:
             f"pip could not {what} (exit status {done.returncode}; {last}): {network}, then run "
             "this cell again"
         )
+
+
+def wheels(folder: Path) -> None:
+    """Downloads everything that requirements.txt asks for into a folder. The exit status is
+    pip's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-d",
+        folder,
+        "-r",
+        ROOT / "requirements.txt",
+    ]
+    status = subprocess.run(command, check=False).returncode
+    if status:
+        sys.exit(
+            f"error: {folder}: pip could not download everything; see its lines above, and check "
+            "the network"
+        )
+    print(f"without network: pip install --no-index --find-links {folder} -r requirements.txt")
 
 
 def use_drive(mount: str = "/content/drive") -> None:

@@ -225,11 +225,12 @@ def load(place: Path, base: PreTrainedModel, recipe: Mapping[str, object]) -> Pr
     if not place.exists():
         raise CourseError(f"stage {place.name!r} is not there yet")
     try:
-        made_by = json.loads((place / "stage.json").read_text(encoding="utf-8"))
-        if (place / "model" / "adapter_config.json").exists():
-            model = PeftModel.from_pretrained(copy.deepcopy(base), place / "model").eval()
-        else:
-            model = models.load(place / "model", device=base.device.type, dtype=base.dtype)[0]
+        with files.locked(place.parent):  # nobody puts another in its place meanwhile
+            made_by = json.loads((place / "stage.json").read_text(encoding="utf-8"))
+            if (place / "model" / "adapter_config.json").exists():
+                model = PeftModel.from_pretrained(copy.deepcopy(base), place / "model").eval()
+            else:
+                model = models.load(place / "model", device=base.device.type, dtype=base.dtype)[0]
     except (CourseError, OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CourseError(f"stage {place.name!r} is damaged ({reason})") from None

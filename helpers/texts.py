@@ -1,10 +1,12 @@
 """The reader's own texts, to pretrain on."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from helpers.errors import CourseError
+
+NOT_UTF8 = "{}: not UTF-8 text; save it as UTF-8, and give no binary files"
 
 
 def own_texts(paths: Sequence[Path], most: int = 10**8) -> tuple[list[str], list[str]]:
@@ -31,6 +33,35 @@ def own_texts(paths: Sequence[Path], most: int = 10**8) -> tuple[list[str], list
         for texts, part in zip((training, validation), parts, strict=True):
             texts.append(part)
     return training, validation
+
+
+def pieces_in(paths: Sequence[Path], characters: int = 20_000) -> Iterator[tuple[str, bool]]:
+    """What ``own_texts`` takes for training, of files of any size: in pieces of about so many
+    characters that end where a line ends, and whether a piece is the last of its file. CourseError
+    as there."""
+    for path in paths:
+        left, kept = bytes_in(path) * 9 // 10 - 3, ""  # the mark that a UTF-8 file may begin with
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                while left > 0 and (read := file.read(characters)):
+                    read = read.encode()[:left].decode(errors="ignore")
+                    text, left = kept + read, left - max(1, len(read.encode()))
+                    cut = text.rfind("\n") + 1 or len(text)
+                    kept = text[cut:]
+                    yield _checked(text[:cut], path), False
+        except OSError as error:
+            raise CourseError(
+                f"{path}: cannot be read ({error.strerror}); check its name"
+            ) from None
+        except UnicodeDecodeError:
+            raise CourseError(NOT_UTF8.format(path)) from None
+        yield _checked(kept, path), True
+
+
+def _checked(text: str, path: Path) -> str:
+    if "\0" in text:
+        raise CourseError(f"{path}: a binary file; give plain text")
+    return text
 
 
 def bytes_in(path: Path) -> int:
@@ -60,9 +91,5 @@ def _read(path: Path, begin: int, end: int) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise CourseError(
-            f"{path}: not UTF-8 text; save it as UTF-8, and give no binary files"
-        ) from None
-    if "\0" in text:
-        raise CourseError(f"{path}: a binary file; give plain text")
-    return text
+        raise CourseError(NOT_UTF8.format(path)) from None
+    return _checked(text, path)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 
-from helpers import check, lab
+from helpers import check, lab, setup
 
 ROOT = Path(__file__).parent.parent
 
@@ -123,7 +123,7 @@ def test_wheels_are_downloaded_for_a_class_without_network(tmp_path, monkeypatch
         asked.append([str(word) for word in command])
         return subprocess.CompletedProcess(command, 0 if len(asked) == 1 else 1)
 
-    monkeypatch.setattr(check.subprocess, "run", pip)
+    monkeypatch.setattr(setup.subprocess, "run", pip)
     check.main(["--wheels", str(tmp_path / "stick")])
     assert asked[0][1:] == ["-m", "pip", "download", "-d", str(tmp_path / "stick"), "-r", str(ROOT / "requirements.txt")]
     assert f"pip install --no-index --find-links {tmp_path / 'stick'}" in capsys.readouterr().out

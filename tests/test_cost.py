@@ -92,3 +92,34 @@ def test_the_parameters_of_lora_are_those_that_peft_makes(medium, r):
 @pytest.mark.parametrize(("name", "billions"), [("1 B", 1.1), ("7 B", 6.74), ("70 B", 68.98)])
 def test_well_known_models_have_their_published_size(name, billions):
     assert sum(cost.parameters(cost.KNOWN[name]).values()) / 1e9 == pytest.approx(billions, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [("llm.c, GPT-2 124M", 0.627), ("nanoGPT, GPT-2 124M", 0.292), ("nanochat, d24", 0.50), ("TinyLlama 1.1B", 0.56),
+     ("Llama 3 8B", 0.188)],
+)  # fmt: skip
+def test_published_runs_are_counted_as_their_makers_count_them(name, share):
+    """Shares: those that the makers state (nanochat's follows from its FLOPs, TinyLlama's is in its README), or that their
+    hours imply."""
+    run = cost.PUBLISHED[name]
+    counted = run.tokens * cost.training_flops(run.config, run.block)
+    assert run.share == pytest.approx(share, rel=0.02)
+    assert run.flops is None or counted == pytest.approx(run.flops, rel=0.05)
+    assert cost.card_hours(counted, run.card, run.share) == pytest.approx(run.hours)
+
+
+def test_gpt2_has_as_many_parameters_as_it_is_named_by(tokenizer, monkeypatch):
+    monkeypatch.setattr(type(tokenizer), "__len__", lambda self: 50_257)
+    config = models.config_for("gpt2", tokenizer)
+    assert config.vocab_size == 50_304 and config.max_position_embeddings == 1024
+    parts = cost.parameters(config)
+    assert parts == cost.parameters(cost.GPT2) and parts["embedding"] == 38_633_472
+    assert sum(parts.values()) == pytest.approx(124e6, rel=0.01)
+
+
+def test_a_budget_refuses_what_makes_no_sense(course_error):
+    with course_error("unknown card 'B9000'", "A100"):
+        cost.card_hours(1e18, "B9000")
+    with course_error("share"):
+        cost.card_hours(1e18, "A100", 1.5)

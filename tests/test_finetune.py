@@ -47,6 +47,14 @@ def test_an_adapter_is_all_that_lora_changes(medium):
         assert not torch.allclose(tuned.model(ids).logits, medium[0](ids).logits, atol=1e-1)
 
 
+def test_small_steps_are_not_rounded_away(medium):
+    """A model that is kept in bfloat16, as on a card, is trained in float32: most steps of 1e-6 would be lost."""
+    rounded = copy.deepcopy(medium[0]).to(torch.bfloat16)
+    tuned = sft((rounded, medium[1]), learning_rate=1e-6).model
+    before, after = rounded.lm_head.weight.float(), tuned.lm_head.weight
+    assert after.dtype == torch.float32 and (after != before).float().mean() > 0.5
+
+
 def test_the_same_seed_gives_the_same_weights(medium):
     one, two, other = (sft(medium, seed=seed).model.lm_head.weight for seed in (0, 0, 1))
     assert torch.equal(one, two) and not torch.equal(one, other)

@@ -130,7 +130,7 @@ def test_what_is_private_would_be_seen():
     }
 
 
-WORLD_FREE = ("lm", "training", "public", "stats", "files", "runtime", "compat", "data")
+WORLD_FREE = ("lm", "training", "public", "stats", "files", "runtime", "compat", "data", "setup")
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)

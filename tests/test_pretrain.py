@@ -4,6 +4,7 @@ import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -167,9 +168,9 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_does(blocks, tokenizer, 
     assert same_weights(resumed.model, whole.model)
 
 
-def test_only_the_latest_checkpoint_is_kept_and_none_holds_a_pickle(blocks, tokenizer, tmp_path):
+def test_only_the_two_latest_checkpoints_are_kept_and_none_holds_a_pickle(blocks, tokenizer, tmp_path):
     run(blocks, tokenizer, tmp_path, save_steps=5)
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-20"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-15", "checkpoint-20"]
     assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {".safetensors", ".json"}
 
 
@@ -405,8 +406,35 @@ def test_a_truncated_checkpoint_is_refused_by_name(saved, blocks, tokenizer, tmp
     shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
     file = pretraining.checkpoints(tmp_path)[-1] / name
     file.write_bytes(file.read_bytes()[:-10])
-    with course_error(file, "--resume"):
+    with course_error(file.parent, name, "--resume"):
         run(blocks, tokenizer, tmp_path, save_steps=20, resume=True)
+
+
+@pytest.mark.parametrize("harm", ["truncated", "missing"])
+def test_a_damaged_latest_checkpoint_is_passed_over_and_named(blocks, tokenizer, whole, tmp_path, capsys, harm):
+    folder = tmp_path / "run"
+    run(blocks, tokenizer, folder, save_steps=5)
+    file = folder / "checkpoint-20" / "optimizer.safetensors"
+    file.write_bytes(file.read_bytes()[:-10]) if harm == "truncated" else file.unlink()
+    resumed = run(blocks, tokenizer, folder, save_steps=5, resume=True)
+    assert same_weights(resumed.model, whole.model)
+    said = capsys.readouterr().out
+    assert f"{folder / 'checkpoint-20'}: a damaged checkpoint" in said and "optimizer.safetensors" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.damaged-checkpoint-20"]
+
+
+def test_a_run_that_gets_a_signal_saves_and_stops_and_goes_on(blocks, tokenizer, whole, tmp_path, course_error):
+    class Signal(TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            if state.global_step == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with course_error("stopped at step 7", "--resume"):
+        run(blocks, tokenizer, tmp_path, save_steps=100, callbacks=[Signal()])
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert [path.name for path in pretraining.checkpoints(tmp_path)] == ["checkpoint-7"]
+    assert same_weights(run(blocks, tokenizer, tmp_path, save_steps=100, resume=True).model, whole.model)
 
 
 def test_an_unknown_size_is_refused(tmp_path):

@@ -1,7 +1,11 @@
 """Public models and data: from a mirror or the hub, in parts that share nothing, and one line for all that can go wrong."""
 
 import errno
+import os
+import subprocess
+import sys
 
+import course
 import mirror
 import pandas as pd
 import pytest
@@ -244,6 +248,27 @@ def test_a_mirror_is_filled_whole_and_what_is_there_is_kept(tmp_path, monkeypatc
     assert (tmp_path / news.NAME / "file").read_text() == news.NAME and not (tmp_path / medicine.NAME).exists()
     asked.clear()
     assert command.main(["fetch", str(tmp_path), news.NAME]) == 0 and asked == []
+
+
+@pytest.mark.parametrize("offline", ["", "1"])
+def test_the_command_reaches_the_hub_unless_the_reader_has_switched_it_off(offline):
+    code = (
+        "import runpy, sys\nsys.argv = ['helpers.public']\ntry:\n    runpy.run_module('helpers.public', run_name='__main__')\n"
+    )
+    code += "except SystemExit:\n    from huggingface_hub import constants\n    print(constants.HF_HUB_OFFLINE)"
+    environment = {k: v for k, v in os.environ.items() if k not in ("COURSE_PROFILE", "HF_HUB_OFFLINE")}
+    environment |= {"HF_HUB_OFFLINE": offline} if offline else {}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=course.ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == str(bool(offline))
+
+
+def test_a_mirror_of_everything_holds_what_is_to_be_installed_too(tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr(hub, "snapshot_download", lambda name, *, local_dir, **options: local_dir)
+    monkeypatch.setattr(command.setup, "wheels", taken.append)
+    monkeypatch.setattr(command.files, "check_space", lambda *a: None)
+    assert command.main(["fetch", str(tmp_path)]) == 0 and taken == [tmp_path / "wheels"]
+    assert command.main(["fetch", str(tmp_path), news.NAME]) == 0 and len(taken) == 1
 
 
 def test_pinning_writes_the_revisions_down(tmp_path, monkeypatch, capsys):

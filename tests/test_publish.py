@@ -28,17 +28,14 @@ def first_code_cell(notebook):
     return next(cell for cell in notebook.cells if cell.cell_type == "code")
 
 
-@pytest.fixture(params=course.NOTEBOOKS, ids=lambda path: path.stem)
-def notebook(request):
-    if not course.is_own(request.param):
+@pytest.mark.parametrize("path", course.NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_notebook_begins_with_the_set_up_cell_of_its_stamp(path):
+    if not course.is_own(path):
         pytest.skip("changed by who has worked in it")
-    return nbformat.read(request.param, as_version=4)
-
-
-def test_every_notebook_begins_with_the_set_up_cell_of_its_stamp(notebook):
+    notebook = nbformat.read(path, as_version=4)
     stamp = notebook.metadata.get("course", {"repository": "", "tag": ""})
     cell = first_code_cell(notebook)
-    assert cell.id == "set-up" and cell.source == publish.set_up(stamp["repository"], stamp["tag"])
+    assert cell.id == "set-up" and cell.source == publish.set_up(path.name, stamp["repository"], stamp["tag"])
     assert cell.outputs == [] and cell.metadata.jupyter.source_hidden  # folded in JupyterLab
     assert ("badges" in {cell.id for cell in notebook.cells}) == bool(stamp["repository"])  # unpublished, no link is shown
     assert "sys.path" not in "".join(c.source for c in notebook.cells if c is not cell)
@@ -49,7 +46,7 @@ def test_all_notebooks_have_one_stamp():
     assert len(stamps) == 1
 
 
-@pytest.mark.parametrize("cell", [publish.set_up(), publish.set_up("ada/course", "v1.0")])
+@pytest.mark.parametrize("cell", [publish.set_up("01"), publish.set_up("02"), publish.set_up("01", "ada/course", "v1.0")])
 def test_the_set_up_cell_is_below_ten_lines_and_loads_the_standard_library_only(cell):
     assert len(cell.splitlines()) < 10
     loaded = {name.name for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.Import) for name in node.names}
@@ -71,7 +68,7 @@ def test_a_stamp_is_the_same_everywhere_and_another_owner_leaves_nothing_of_it(c
             cells = [cell for cell in notebook.cells if cell.id in ("badges", "set-up")]
             assert [cell.id for cell in cells] == ["badges", "set-up"]
             assert re.findall(URL, cells[0].source) == [(repository, tag, name)] * 2
-            assert cells[1].source == publish.set_up(repository, tag) and cells[1] is first_code_cell(notebook)
+            assert cells[1].source == publish.set_up(name, repository, tag) and cells[1] is first_code_cell(notebook)
         assert re.findall(URL, readme) == [(repository, tag, path.name) for path in course.NOTEBOOKS for _ in range(2)]
     assert "git tag 2026-autumn && git push origin HEAD 2026-autumn" in capsys.readouterr().out
 

@@ -11,11 +11,11 @@ import nbformat
 import pytest
 import torch
 
-from helpers import profiles
+from helpers import profiles, publish
 from helpers.public import news
 
 #: Notebooks that run in this profile.
-READY = ("01", "03")
+READY = publish.REAL
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,13 @@ def test_the_memory_is_said_and_compared_before_a_model_is_read(real, monkeypatc
         profiles.current().load()
 
 
+def test_the_memory_of_a_training_is_compared_before_it_too(real, monkeypatch, course_error, capsys):
+    monkeypatch.setattr(profiles, "free_memory", lambda device: 1_500_000)
+    profiles.current().load()
+    with course_error("SmolLM2-135M", "of memory", "COURSE_MODELS"):
+        profiles.current().load(train=True)
+
+
 def test_other_models_can_be_named(real, monkeypatch):
     monkeypatch.setenv("COURSE_MODELS", "HuggingFaceTB/SmolLM2-135M, HuggingFaceTB/SmolLM2-360M")
     profile = profiles.current()
@@ -61,15 +68,18 @@ def card(monkeypatch, capability, whole, arch=("sm_70", "sm_75", "sm_80", "sm_90
 
 
 @pytest.mark.parametrize(
-    ("capability", "free", "largest", "dtype"),
-    [((7, 5), 14e9, "SmolLM2-1.7B", torch.float32), ((8, 0), 39e9, "SmolLM2-1.7B", torch.bfloat16),
-     ((8, 6), 5e9, "SmolLM2-360M", torch.bfloat16), ((9, 0), 1.5e9, "SmolLM2-135M", torch.bfloat16)],
+    ("capability", "free", "largest", "trainable", "dtype"),
+    [((7, 5), 14e9, "SmolLM2-1.7B", "SmolLM2-360M", torch.float32),
+     ((9, 0), 80e9, "SmolLM2-1.7B", "SmolLM2-1.7B", torch.bfloat16),
+     ((8, 6), 5e9, "SmolLM2-360M", "SmolLM2-135M", torch.bfloat16),
+     ((9, 0), 1.5e9, "SmolLM2-135M", "SmolLM2-135M", torch.bfloat16)],
 )  # fmt: skip
 def test_on_a_card_it_is_as_many_as_it_holds_in_the_precision_of_its_capability(
-    real, monkeypatch, capability, free, largest, dtype
+    real, monkeypatch, capability, free, largest, trainable, dtype
 ):
     card(monkeypatch, capability, free)
     profile = profiles.current()
+    assert profile.trainable == trainable
     assert (profile.base, profile.device, profile.dtype) == (largest, "cuda", dtype) and profile.budget == profiles.CARD
 
 

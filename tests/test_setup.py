@@ -65,7 +65,8 @@ for _ in range(given["times"]):
     print("STATE", state)
 heavy = [name for name in given["heavy"] if name in sys.modules and name not in given["loaded"]]
 root, gpus = os.environ.get("COURSE_ROOT"), os.environ.get("CUDA_VISIBLE_DEVICES")
-print("END", json.dumps({"root": root, "gpus": gpus, "heavy": heavy}))
+print("END", json.dumps({"root": root, "gpus": gpus, "heavy": heavy, "profile": os.environ.get("COURSE_PROFILE"),
+                         "offline": os.environ.get("HF_HUB_OFFLINE")}))
 """
 
 
@@ -103,6 +104,7 @@ class Machine:
         network = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{self.online}.insteadOf",
                    "GIT_CONFIG_VALUE_0": f"https://github.com/{OWNER}"}  # fmt: skip
         signs = {"COURSE_ROOT", "JPY_SESSION_NAME", "COURSE_ARTIFACTS", "CUDA_VISIBLE_DEVICES", *setup.HOSTS}
+        signs |= {"COURSE_PROFILE", "HF_HUB_OFFLINE"}
         return (
             {k: v for k, v in os.environ.items() if k not in signs}
             | network
@@ -135,12 +137,12 @@ def machine(tmp_path, fork):
     return Machine(tmp_path, fork, IMAGE)
 
 
-ONLINE = publish.set_up(OWNER, TAG)
+ONLINE = publish.set_up("01", OWNER, TAG)
 COLAB = {"loaded": ["google", "google.colab"]}
 KAGGLE = {"KAGGLE_KERNEL_RUN_TYPE": "Interactive", "KAGGLE_URL_BASE": "https://www.kaggle.com"}
 
 
-@pytest.mark.parametrize("cell", [publish.set_up(), ONLINE], ids=["unpublished", "published"])
+@pytest.mark.parametrize("cell", [publish.set_up("01"), ONLINE], ids=["unpublished", "published"])
 @pytest.mark.parametrize("folder", [".", "notebooks", "helpers/world"])
 def test_in_a_checkout_it_finds_the_course_and_does_nothing_else(machine, fork, cell, folder):
     states, said, end = machine.run(cell, cwd=fork / folder, times=2)
@@ -155,23 +157,23 @@ def test_a_checkout_in_which_colab_works_is_not_fetched_again(machine, fork):
 
 
 def test_papermill_in_another_folder_finds_it_by_the_notebooks_path(machine, fork):
-    states, said, end = machine.run(publish.set_up(), parent=str(fork / "notebooks" / NOTEBOOK.name))
+    states, said, end = machine.run(publish.set_up("01"), parent=str(fork / "notebooks" / NOTEBOOK.name))
     assert (states, said) == (["ready"], "") and Path(end["root"]).resolve() == fork.resolve()
 
 
 def test_jupyterlab_says_where_the_notebook_is(machine, fork):
-    states, _, end = machine.run(publish.set_up(), JPY_SESSION_NAME=str(fork / "notebooks" / NOTEBOOK.name))
+    states, _, end = machine.run(publish.set_up("01"), JPY_SESSION_NAME=str(fork / "notebooks" / NOTEBOOK.name))
     assert states == ["ready"] and Path(end["root"]).resolve() == fork.resolve()
 
 
 def test_run_again_from_another_folder_it_still_finds_the_course(machine, fork):
-    cell = publish.set_up() + f"\nos.chdir({str(machine.work)!r})"
+    cell = publish.set_up("01") + f"\nos.chdir({str(machine.work)!r})"
     assert machine.run(cell, cwd=fork / "notebooks", times=2)[0] == ["ready", "ready"]
 
 
 def test_exported_as_a_script_it_runs_from_another_folder(machine, fork, tmp_path):
     script = fork / "notebooks" / "exported.py"
-    script.write_text(publish.set_up() + "\nprint(setup.ROOT)")
+    script.write_text(publish.set_up("01") + "\nprint(setup.ROOT)")
     try:
         done = subprocess.run([sys.executable, "-S", script], cwd=machine.work, capture_output=True, text=True, check=True)
         assert Path(done.stdout.strip()).resolve() == fork.resolve() and not done.stderr
@@ -180,7 +182,7 @@ def test_exported_as_a_script_it_runs_from_another_folder(machine, fork, tmp_pat
 
 
 def test_a_lone_notebook_says_in_one_line_what_to_do(machine):
-    (unpublished,), _, _ = machine.run(publish.set_up())
+    (unpublished,), _, _ = machine.run(publish.set_up("01"))
     assert unpublished.startswith("The course is not here. Open this notebook where it belongs")
     (published,), _, _ = machine.run(ONLINE)
     assert f"git clone -q --depth 1 --branch {TAG} https://github.com/{OWNER} course" in published
@@ -239,7 +241,7 @@ def test_pip_that_cannot_install_is_named(tmp_path, fork):
 
 
 def test_a_tag_that_does_not_exist_is_named(machine):
-    (state,), _, _ = machine.run(publish.set_up(OWNER, "v9"), **COLAB)
+    (state,), _, _ = machine.run(publish.set_up("01", OWNER, "v9"), **COLAB)
     assert "Remote branch v9 not found" in state and "Is the tag there?" in state
     assert list(machine.work.iterdir()) == []
 
@@ -259,14 +261,70 @@ def test_on_kaggle_one_gpu_of_two_is_taken(machine):
     assert states == ["ready"] and end["gpus"] == "1"  # the reader's own choice
 
 
+@pytest.fixture
+def lend(tmp_path, monkeypatch):
+    """Puts a card of this compute capability into the machine, or a driver without one."""
+
+    def put(capability):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        program = tmp_path / "bin" / "nvidia-smi"
+        program.write_text(f"#!/bin/sh\necho {capability}\n" if capability else "#!/bin/sh\necho no card >&2; exit 9\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+    return put
+
+
+@pytest.mark.parametrize(("capability", "profile"), [("7.5", "real"), ("9.0", "real"), ("6.0", None), ("", None)])
+def test_where_a_host_lends_a_gpu_that_can_be_used_it_is_for_real_models(machine, lend, capability, profile):
+    lend(capability)
+    states, said, end = machine.run(ONLINE, **KAGGLE)
+    assert states == ["ready"] and end["profile"] == profile and ("A GPU is here" in said) == (profile == "real")
+
+
+def test_the_readers_choice_comes_first(machine, lend, fork):
+    lend("7.5")
+    assert machine.run(ONLINE, **KAGGLE, COURSE_PROFILE="tiny")[2]["profile"] == "tiny"
+    named = ONLINE.replace('PROFILE = ""', 'PROFILE = "tiny"')
+    assert machine.run(named, **KAGGLE, COURSE_PROFILE="real")[2]["profile"] == "tiny"
+    assert machine.run(ONLINE, cwd=fork)[2]["profile"] is None  # on a reader's own machine nothing is chosen
+    named = ONLINE.replace('PROFILE = ""', 'PROFILE = "real"')
+    assert machine.run(named, cwd=fork, times=2)[2]["profile"] == "real"
+
+
+REAL_BEFORE, OFF_BEFORE = {"COURSE_PROFILE": "real"}, {"HF_HUB_OFFLINE": "1"}
+
+
+@pytest.mark.parametrize(
+    ("written", "before", "offline"),
+    [("", {}, "1"), ("tiny", {}, "1"), ("real", {}, None), ("real", OFF_BEFORE, "1"), ("tiny", REAL_BEFORE, "1"),
+     ("", REAL_BEFORE, None)],
+)  # fmt: skip
+def test_the_hub_is_switched_on_for_real_models_only(machine, fork, written, before, offline):
+    cell = ONLINE.replace('PROFILE = ""', f'PROFILE = "{written}"')
+    assert machine.run(cell, cwd=fork, times=2, **before)[2]["offline"] == offline
+
+
+def test_a_notebook_that_runs_on_the_planted_world_only_says_so(machine, lend):
+    lend("7.5")
+    assert machine.run(publish.set_up("02", OWNER, TAG), **KAGGLE, COURSE_PROFILE="real")[2]["profile"] == "tiny"
+
+
+def test_an_unknown_profile_and_one_that_comes_too_late_are_said(machine, fork):
+    (state,), _, _ = machine.run(ONLINE.replace('PROFILE = ""', 'PROFILE = "huge"'), cwd=fork)
+    assert state == "PROFILE = 'huge' is unknown; the profiles are tiny, real"
+    (state,), _, _ = machine.run(ONLINE.replace('PROFILE = ""', 'PROFILE = "real"'), cwd=fork, loaded=["helpers.files"])
+    assert "was loaded for 'tiny': restart the kernel" in state
+
+
 def test_an_unpublished_notebook_on_colab_fetches_nothing(machine):
-    (state,), _, _ = machine.run(publish.set_up(), **COLAB)
+    (state,), _, _ = machine.run(publish.set_up("01"), **COLAB)
     assert state.startswith("The course is not here. Open this notebook where it belongs")
 
 
 def test_another_version_beside_the_notebook_is_named(machine):
     machine.run(ONLINE, **COLAB)
-    (state,), _, _ = machine.run(publish.set_up(OWNER, "v2.0"), **COLAB)
+    (state,), _, _ = machine.run(publish.set_up("01", OWNER, "v2.0"), **COLAB)
     assert "holds the course v1.0, this notebook is of v2.0: rename that folder" in state
 
 
@@ -326,7 +384,7 @@ def test_versions_are_compared_by_their_numbers(found, wanted, expected):
 
 
 def test_the_cell_and_the_helper_know_a_host_by_the_same_signs():
-    line = next(line for line in publish.set_up().splitlines() if line.startswith("hosted"))
+    line = next(line for line in publish.set_up("01").splitlines() if line.startswith("hosted"))
     assert eval(line.partition("=")[2].partition("&")[0]) == set(setup.HOSTS)
 
 

@@ -1,24 +1,93 @@
 """What a training run costs, by formula: parameters, FLOPs, memory, time, money."""
 
+from dataclasses import dataclass
+
 from transformers import LlamaConfig
 
-#: Shapes of well-known models, by their size.
-KNOWN = {
-    name: LlamaConfig(
+from helpers.errors import CourseError, require_number
+
+
+def shape(
+    width: int, inner: int, layers: int, heads: int, groups: int, vocabulary: int, tied: bool
+) -> LlamaConfig:
+    """The configuration of a model by its sizes; ``groups`` of key and value heads."""
+    return LlamaConfig(
         hidden_size=width,
         intermediate_size=inner,
         num_hidden_layers=layers,
         num_attention_heads=heads,
         num_key_value_heads=groups,
-        vocab_size=32_000,
-        tie_word_embeddings=False,
+        vocab_size=vocabulary,
+        tie_word_embeddings=tied,
     )
-    for name, (width, inner, layers, heads, groups) in {
+
+
+#: Shapes of well-known models, by their size.
+KNOWN = {
+    name: shape(*sizes, 32_000, tied=False)
+    for name, sizes in {
         "1 B": (2048, 5632, 22, 32, 4),  # TinyLlama
         "7 B": (4096, 11008, 32, 32, 32),  # Llama 2
         "70 B": (8192, 28672, 80, 64, 8),  # Llama 2
     }.items()
 }
+
+#: Products of dense matrices in bfloat16 (the T4: float16), FLOP/s, as its maker states them.
+PEAKS = {"T4": 65e12, "L4": 121e12, "A100": 312e12, "H100": 989e12}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A pretraining that somebody has published: its model, how many tokens back a token looks (the
+    mean over the layers), its tokens, and the hours of all its cards together. ``flops`` are those
+    that its makers counted, None where they name none."""
+
+    config: LlamaConfig
+    block: int
+    tokens: float
+    card: str
+    hours: float
+    flops: float | None
+    source: str
+
+    @property
+    def share(self) -> float:
+        """The share of the cards' peak that its hours imply."""
+        counted = self.tokens * training_flops(self.config, self.block)
+        return counted / (self.hours * 3600 * PEAKS[self.card])
+
+
+#: GPT-2 has two matrices of 4 x width where SwiGLU has three: as many numbers as 8/3 x width here.
+GPT2 = shape(768, 2048, 12, 12, 12, 50_304, tied=True)
+PUBLISHED = {
+    "llm.c, GPT-2 124M": Run(
+        GPT2, 1024, 18_865 * 524_288, "A100", 8 * 1.5, None, "llm.c, discussion 481"
+    ),
+    "nanoGPT, GPT-2 124M": Run(
+        GPT2, 1024, 600_000 * 491_520, "A100", 8 * 96, None, "nanoGPT, README"
+    ),
+    # Three layers of four look back 1,024 tokens, the fourth 2,048.
+    "nanochat, d24": Run(
+        shape(1536, 4096, 24, 12, 12, 32_768, tied=False), 1280, 16_704 * 524_288, "H100",
+        8 * 3.0415, 4.330784e19, "nanochat, dev/LEADERBOARD.md, run 1",
+    ),
+    "TinyLlama 1.1B": Run(
+        KNOWN["1 B"], 2048, 3e12, "A100", 16 * 24 * 90, None, "TinyLlama, README (56 % of peak)"
+    ),
+    "Llama 3 8B": Run(
+        shape(4096, 14_336, 32, 32, 8, 128_256, tied=False), 8192, 15e12, "H100", 1.3e6, None,
+        "Llama 3, model card",
+    ),
+}  # fmt: skip
+
+
+def card_hours(flops: float, card: str, share: float = 0.4) -> float:
+    """Hours that one card takes for so many FLOPs at this share of its peak; that of several, all
+    together. CourseError for an unknown card."""
+    if card not in PEAKS:
+        raise CourseError(f"unknown card {card!r}; the cards are {', '.join(PEAKS)}")
+    require_number("share", share, 1e-6, 1)
+    return flops / (share * PEAKS[card]) / 3600
 
 
 def parameters(config: LlamaConfig) -> dict[str, int]:

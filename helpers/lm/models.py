@@ -2,8 +2,10 @@
 
 import copy
 import json
+import math
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import torch
@@ -28,10 +30,14 @@ BLOCK = 320
 
 @dataclass(frozen=True)
 class Size:
-    """One setting of the dial: ``depth`` layers of width 64 x depth, heads of 64, SwiGLU of twice
-    the width."""
+    """One setting of the dial: ``depth`` layers of width 64 x depth, heads of 64, SwiGLU of
+    ``ratio`` times the width, blocks of ``block`` tokens. The vocabulary is padded to a multiple of
+    ``multiple``."""
 
     depth: int
+    ratio: Fraction = Fraction(2)
+    block: int = BLOCK
+    multiple: int = 1
 
     @property
     def width(self) -> int:
@@ -39,17 +45,21 @@ class Size:
 
     @property
     def intermediate(self) -> int:
-        return 2 * self.width
+        return int(self.ratio * self.width)
 
 
 SIZES = {"small": Size(1), "medium": Size(2), "large": Size(4)}
+#: Not shipped, for a GPU. As many parameters as GPT-2 small has, 124 million, if there are as many
+#: tokens (50,257, padded to 50,304): 39 million of them embeddings, which are the output head too.
+LARGER = {"gpt2": Size(12, Fraction(8, 3), 1024, 128)}
 
 
 def size_named(name: str) -> Size:
     """The size of this name; CourseError names the sizes there are."""
-    if name not in SIZES:
-        raise CourseError(f"unknown size {name!r}; the sizes are {', '.join(SIZES)}")
-    return SIZES[name]
+    sizes = SIZES | LARGER
+    if name not in sizes:
+        raise CourseError(f"unknown size {name!r}; the sizes are {', '.join(sizes)}")
+    return sizes[name]
 
 
 def config_for(size: str, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
@@ -57,12 +67,12 @@ def config_for(size: str, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
     tied."""
     dial = size_named(size)
     return LlamaConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=math.ceil(len(tokenizer) / dial.multiple) * dial.multiple,
         hidden_size=dial.width,
         intermediate_size=dial.intermediate,
         num_hidden_layers=dial.depth,
         num_attention_heads=dial.depth,
-        max_position_embeddings=512,
+        max_position_embeddings=max(512, dial.block),
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

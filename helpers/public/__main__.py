@@ -1,6 +1,7 @@
 """The files of public models and data sets, for a class without a network, and their revisions.
 
 python -m helpers.public fetch FOLDER          all of them into a mirror, COURSE_HUB=FOLDER reads it
+                                               and what is to be installed (FOLDER/wheels)
 python -m helpers.public fetch FOLDER NAME     one of them, for instance HuggingFaceTB/SmolLM2-135M
 python -m helpers.public pin                   looks up the newest revisions, and writes them down
 """
@@ -11,9 +12,14 @@ import io
 import sys
 from pathlib import Path
 
-from huggingface_hub import HfApi
+import helpers
 
-from helpers import files
+if __name__ == "__main__":
+    helpers.online()
+
+from huggingface_hub import HfApi  # which looks once whether it is offline
+
+from helpers import files, setup
 from helpers.errors import CourseError
 from helpers.public import hub
 
@@ -73,6 +79,8 @@ def main(arguments: list[str] | None = None) -> int:
             pin()
         else:
             fetch(chosen.folder, chosen.name)
+            if not chosen.name:
+                setup.wheels(chosen.folder / "wheels")
     except CourseError as error:
         print(error, file=sys.stderr)
         return 1

@@ -2,9 +2,11 @@
 
 From bottom to top:
 
+    processes    several processes as one training
     common       settings, progress bar, step times
     muon         an optimizer
     packing      texts to blocks of token ids, and the loss in bits per byte
+    tokens       token ids in files, read as they are needed
     pretraining  from random weights, with checkpoints
     finetune     supervised finetuning, of all parameters or of LoRA adapters
     alignment    a reward model, reinforcement learning against it, and DPO, all with LoRA

@@ -52,9 +52,9 @@ def sft(
     tokenizer has a chat template on the conversation of the two; only the answer and its end are in
     the loss.
 
-    Without ``peft_config`` the model itself is changed. With it, ``trainer.model`` is a
-    ``PeftModel`` around it and only the adapter is. Returns the trainer; losses are in
-    ``trainer.state.log_history``.
+    Without ``peft_config`` the model itself is changed, in float32: bfloat16 would round small
+    steps away. With it, ``trainer.model`` is a ``PeftModel`` around it and only the adapter is.
+    Returns the trainer; losses are in ``trainer.state.log_history``.
 
     Raises CourseError for no demonstrations, one that holds a control token or is longer than the
     model's context, and numbers out of range.
@@ -65,6 +65,8 @@ def sft(
     rows = [trl_row(p, tokenizer) for p in demonstrations]
     check_fits(model, tokenizer, [each["prompt"] + each["completion"] for each in rows])
     data = Dataset.from_list(rows)
+    if peft_config is None:
+        model.float()
     with tempfile.TemporaryDirectory() as folder:
         trainer = SFTTrainer(
             model=model,

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 import torch
 from datasets import Dataset
@@ -24,27 +24,38 @@ def pack(
     decreasing, by trl) unless they are longer than a block. Column ``input_ids``; rows differ a
     little in length and are padded in the batch.
     """
-    rows, row, count, pieces = [], [], 0, (piece for text in texts for piece in pieces_of(text))
+    rows, row, count, end = [], [], 0, tokenizer.eos_token_id
+    pieces = (piece for text in texts for piece in pieces_of(text))
+    for piece in chain.from_iterable(tokenised(pieces, tokenizer)):
+        row += piece
+        count += len(piece)
+        if piece[-1:] == [end] or count >= tokens:
+            rows.append(row)
+            row = []
+        if count >= tokens:
+            break
+    require_some(rows, "texts to pretrain on")
+    data = Dataset.from_dict({"input_ids": rows})
+    return pack_dataset(data, block - 1, "bfd_split").select_columns("input_ids")
+
+
+def tokenised(
+    pieces: Iterator[tuple[str, bool]], tokenizer: PreTrainedTokenizerFast
+) -> Iterator[list[list[int]]]:
+    """Token ids of pieces of texts, as ``pieces_of`` gives them, a batch at a time; the last piece
+    of each text ends with end-of-text."""
     options = {
         "add_special_tokens": False,
         "split_special_tokens": True,
         "return_attention_mask": False,
         "verbose": False,
     }
-    while count < tokens and (batch := some_of(pieces)):
-        for ids, (_, is_last) in zip(
-            tokenizer([piece for piece, _ in batch], **options)["input_ids"], batch, strict=True
-        ):
-            row += [*ids, tokenizer.eos_token_id] if is_last else ids
-            count += len(ids) + is_last
-            if is_last or count >= tokens:
-                rows.append(row)
-                row = []
-            if count >= tokens:
-                break
-    require_some(rows, "texts to pretrain on")
-    data = Dataset.from_dict({"input_ids": rows})
-    return pack_dataset(data, block - 1, "bfd_split").select_columns("input_ids")
+    while batch := some_of(pieces):
+        rows = tokenizer([piece for piece, _ in batch], **options)["input_ids"]
+        for row, (_, is_last) in zip(rows, batch, strict=True):
+            if is_last:
+                row.append(tokenizer.eos_token_id)
+        yield rows
 
 
 def some_of(
@@ -76,9 +87,11 @@ def pieces_of(text: str, longest: int = 20_000) -> Iterator[tuple[str, bool]]:
     yield text[begin:], True
 
 
-def token_count(blocks: Dataset) -> int:
-    """Number of tokens in packed blocks."""
-    return sum(len(row) for row in blocks["input_ids"])
+def token_count(blocks: Dataset | Sequence[dict]) -> int:
+    """Number of tokens in packed blocks, or in blocks of one length."""
+    if isinstance(blocks, Dataset):
+        return sum(len(row) for row in blocks["input_ids"])
+    return len(blocks) * len(blocks[0]["input_ids"])
 
 
 class Collator:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from safetensors import SafetensorError, safe_open
 from transformers import (
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
@@ -17,11 +16,11 @@ from transformers import (
     TrainingArguments,
 )
 
-from helpers import compat, runtime
+from helpers import compat, files, runtime
 from helpers.compat import checkpoints
 from helpers.errors import CourseError, require_number, require_some
 from helpers.lm import models
-from helpers.training import common
+from helpers.training import common, processes
 from helpers.training.muon import MuonAdamW
 from helpers.training.packing import Collator
 
@@ -38,6 +37,10 @@ RECIPE = {
 class DivergedError(CourseError):
     """A training whose loss is no number any more, or far above that of a model that knows
     nothing."""
+
+
+class StoppedError(CourseError):
+    """A training that was asked to stop, and has saved how far it came."""
 
 
 class StopAtDivergence(TrainerCallback):
@@ -57,26 +60,24 @@ class StopAtDivergence(TrainerCallback):
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The latest checkpoint in a folder, None if there is none. Raises CourseError, naming the
-    file, for a damaged one."""
+    """The latest whole checkpoint in a folder, None if there is none at all. A damaged one is named
+    and passed over: it is put beside the folder. Raises CourseError if all are damaged."""
     saved = checkpoints(folder)
-    for name in (
-        ("model.safetensors", "optimizer.safetensors", "scheduler.json", "trainer_state.json")
-        if saved
-        else ()
-    ):
-        file = saved[-1] / name
-        try:
-            if file.suffix == ".json":
-                json.loads(file.read_text(encoding="utf-8"))
-            else:
-                with safe_open(file, "pt"):  # compares the length of the file with its head
-                    pass
-        except (OSError, ValueError, SafetensorError) as error:
+    for checkpoint in reversed(saved):
+        damage = files.damage(checkpoint)
+        if damage is None:
+            return checkpoint
+        aside = folder.with_name(f"{folder.name}.damaged-{checkpoint.name}")
+        if checkpoint == saved[0]:
             raise CourseError(
-                f"{file}: a damaged checkpoint ({error}); run the command without --resume"
-            ) from None
-    return saved[-1] if saved else None
+                f"{checkpoint}: a damaged checkpoint ({damage}); run the command without --resume"
+            )
+        try:
+            checkpoint.rename(aside)
+        except OSError as error:
+            raise files.cannot_write(aside, error) from None
+        print(f"{checkpoint}: a damaged checkpoint ({damage}) is passed over, and lies in {aside}")
+    return None
 
 
 def settings_of(folder: Path) -> dict:
@@ -91,6 +92,18 @@ def settings_of(folder: Path) -> dict:
         ) from None
 
 
+def share_of(batch: int, device_batch: int | None = None) -> int:
+    """How many of the blocks of a step a process computes at once. CourseError if the processes
+    cannot share them evenly."""
+    shared, at_once = processes.count(), device_batch or batch // processes.count()
+    if at_once == 0 or batch % (at_once * shared):
+        raise CourseError(
+            f"--batch {batch}: {shared} processes with {at_once} blocks at once do not share it "
+            "evenly; change it, their number, or --device-batch"
+        )
+    return at_once
+
+
 def pretrain(
     size: str,
     blocks: Dataset,
@@ -99,6 +112,7 @@ def pretrain(
     *,
     seed: int = 0,
     batch: int = RECIPE["batch"],
+    device_batch: int | None = None,
     learning_rate: float = RECIPE["learning_rate"],
     optimizer: str = "muon",
     epochs: float = 1,
@@ -112,22 +126,29 @@ def pretrain(
     """Trains a model of this size from random weights, ``epochs`` times over ``blocks``, and
     returns its Trainer.
 
+    ``batch`` blocks make a step, however many processes share them (torchrun, DDP); each computes
+    ``device_batch`` of them at once (all of its own if None), and accumulates the gradients.
+
     ``folder`` takes the checkpoints, one every ``save_steps`` steps (none if None). ``dtype`` is
     what matrices are multiplied in, by default the faster; weights and optimizer stay in float32.
     The model is ``trainer.model``, the losses ``trainer.state.log_history``. Raises CourseError for
-    no blocks, numbers out of range, an unknown optimizer, and a run that diverges.
+    no blocks, numbers out of range, an unknown optimizer, and a run that diverges; StoppedError for
+    one that was stopped by SIGTERM, after a checkpoint.
     """
     require_some(blocks, "blocks to train on")
     require_number("epochs", epochs, 1e-12)
+    at_once = share_of(batch, device_batch)
     runtime.keep_memory()
-    latest = latest_checkpoint(folder) if resume else None
+    latest = processes.by_first(lambda: _name(latest_checkpoint(folder))) if resume else None
     torch.manual_seed(seed)
     model = LlamaForCausalLM(models.config_for(size, tokenizer)).to(device)
     if device == "cpu":
         # With short blocks a third faster there than the fused kernel.
         model.set_attn_implementation("eager")
     dtype = dtype or runtime.fastest_dtype(device)
-    settings = common.settings(model, batch, learning_rate, seed, dtype) | {
+    settings = common.settings(model, at_once, learning_rate, seed, dtype) | {
+        "gradient_accumulation_steps": batch // (at_once * processes.count()),
+        "ddp_find_unused_parameters": False,
         "num_train_epochs": epochs,
         "warmup_steps": RECIPE["warmup"],
         "logging_steps": 10,
@@ -154,9 +175,21 @@ def pretrain(
         optimizers=(optimizers[optimizer](), None),
         callbacks=[*callbacks, StopAtDivergence(len(tokenizer))],
     )
+    stop = processes.StopOnSignal()
+    if save_steps:
+        trainer.add_callback(stop)
     trainer.remove_callback(PrinterCallback)
-    if progress:
+    if progress and processes.is_first():
         trainer.add_callback(common.ProgressBar)
-    trainer.train(resume_from_checkpoint=str(latest) if latest else None)
+    trainer.train(resume_from_checkpoint=latest)
+    if stop.stopped:
+        raise StoppedError(
+            f"{folder}: stopped at step {trainer.state.global_step} as asked, and saved; go on "
+            "with --resume"
+        )
     trainer.model.eval()
     return trainer
+
+
+def _name(path: Path | None) -> str | None:
+    return None if path is None else str(path)

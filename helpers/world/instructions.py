@@ -285,7 +285,7 @@ def _list() -> Task:
     return Task("list", "list", tuple(items), TEXT_FORMS)
 
 
-def judged(
+def trials(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, instructions: Sequence[Instruction]
 ) -> dict[str, list[bool]]:
     """How each instruction was followed: ``exact``, a right answer in the right form and nothing
@@ -301,12 +301,12 @@ def judged(
 
 
 def rates(results: dict[str, list[bool]]) -> dict[str, Rate]:
-    """Of what ``judged`` gives."""
-    return {measure: Rate.of(trials) for measure, trials in results.items()}
+    """The rates of what ``trials`` gives."""
+    return {measure: Rate.of(result) for measure, result in results.items()}
 
 
 def followed(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, instructions: Sequence[Instruction]
 ) -> dict[str, Rate]:
-    """The rates of what ``judged`` gives for these instructions."""
-    return rates(judged(model, tokenizer, instructions))
+    """How these instructions were followed, as the rates of ``trials``."""
+    return rates(trials(model, tokenizer, instructions))

@@ -1,0 +1,105 @@
+"""Several processes as one training, as torchrun starts them: who is who, and what all agree on.
+
+torchrun puts RANK and WORLD_SIZE into the environment; the Trainer finds them there by itself and
+trains by DDP. Without torchrun there is one process, and nothing here does anything.
+"""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import distributed
+from torch.distributed.rendezvous import rendezvous
+from transformers import TrainerCallback
+
+from helpers.errors import CourseError
+
+
+def count() -> int:
+    """How many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Whether this is the one that writes files and speaks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def together(device: str = "cpu") -> Iterator[None]:
+    """Within, the processes can hear each other: by gloo between processors, NCCL between GPUs, of
+    which each takes its own."""
+    if count() == 1:
+        yield
+        return
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    # torchrun 2.13 keeps one store through all restarts: without a name of its own each attempt
+    # would find the addresses of processes that are dead.
+    store, number, every = next(rendezvous("env://"))
+    store = distributed.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+    backend = "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl"
+    distributed.init_process_group(backend, store=store, rank=number, world_size=every)
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def by_first(action: Callable[[], str | None]) -> str | None:
+    """What the first process does, and what comes of it in all of them: its text, or its
+    CourseError. (As JSON in tensors: torch's own way to send objects is pickle.)"""
+    if count() == 1:
+        return action()
+    said = b""
+    if is_first():
+        try:
+            said = json.dumps({"text": action()}).encode()
+        except CourseError as error:
+            said = json.dumps({"error": str(error)}).encode()
+    length = torch.tensor([len(said)])
+    distributed.broadcast(length, 0)
+    data = torch.zeros(int(length), dtype=torch.uint8)
+    if is_first():
+        data = torch.frombuffer(bytearray(said), dtype=torch.uint8)
+    distributed.broadcast(data, 0)
+    heard = json.loads(bytes(data.tolist()))
+    if "error" in heard:
+        raise CourseError(heard["error"])
+    return heard["text"]
+
+
+def any_of(flag: bool) -> bool:
+    """Whether the flag is up in any of the processes; all get the same answer."""
+    if count() == 1:
+        return flag
+    raised = torch.tensor([int(flag)])
+    distributed.all_reduce(raised, distributed.ReduceOp.MAX)
+    return bool(raised)
+
+
+class StopOnSignal(TrainerCallback):
+    """On SIGTERM, which a cloud sends before it takes a machine away, saves a checkpoint and stops
+    after the step that is being made. The processes agree on it, since a signal reaches them at
+    different steps, and who stops alone leaves the others waiting."""
+
+    stopped = False
+
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        self.came = False
+        self.before = signal.signal(signal.SIGTERM, self.note)
+
+    def note(self, number: int, frame: object) -> None:
+        """Remembers that the signal came."""
+        self.came = True
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        if any_of(self.came) and state.global_step < state.max_steps:
+            self.stopped = True
+            control.should_save = control.should_training_stop = True
+
+    def on_train_end(self, args, state, control, **kwargs) -> None:
+        signal.signal(signal.SIGTERM, self.before)

@@ -1,0 +1,155 @@
+"""Several processes are one training: the same losses, and nothing lost when they are stopped or killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+from safetensors.torch import load_file
+
+from helpers.compat import checkpoints
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="gloo between processes is tried on Linux and macOS")
+SETTINGS = ("--size", "small", "--tokens", "300000", "--batch", "8", "--save-steps", "10")
+
+
+def launched(processes: int, *words, **options) -> subprocess.Popen:
+    """These words started by torchrun, in a process group of their own."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes, *words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        list(map(str, command)), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True, **options,
+    )  # fmt: skip
+
+
+def result(processes: int, kind: str, folder: Path) -> dict:
+    """What ``two_processes.py`` measures."""
+    file = folder / f"{kind}{processes}.json"
+    process = launched(processes, ROOT / "tests" / "two_processes.py", kind, file)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said[-3000:]
+    return json.loads(file.read_text())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("processes")
+
+
+@pytest.fixture(scope="module")
+def alone(folder):
+    return {kind: result(1, kind, folder) for kind in ("ddp", "bare")}
+
+
+@pytest.mark.parametrize("kind", ["ddp", "accumulated"])
+def test_two_processes_train_as_one(alone, folder, kind):
+    one, two = alone["ddp"], result(2, kind, folder)
+    assert len(two["losses"]) == 5 and two["losses"] == pytest.approx(one["losses"], abs=1e-3)
+    assert two["weights"] == pytest.approx(one["weights"], rel=1e-4) and two["losses"][-1] < two["losses"][0] - 1
+
+
+def test_sharded_parameters_train_as_whole_ones_and_each_process_holds_half(alone, folder):
+    one, two = alone["bare"], result(2, "fsdp", folder)
+    assert len(two["losses"]) == 50 and two["losses"] == pytest.approx(one["losses"], abs=1e-3)
+    assert two["held"] == pytest.approx(one["held"] / 2, rel=0.01)
+
+
+def pretrained(processes: int, out: Path, *words) -> subprocess.Popen:
+    return launched(processes, "-m", "helpers.pretrain", *SETTINGS, "--out", out, "--resume-or-begin", *words)
+
+
+def finished(process: subprocess.Popen) -> str:
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said[-3000:]
+    return said
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder):
+    """Validation loss in bits per byte, as the model card says it."""
+    finished(pretrained(1, folder / "whole"))
+    return validation(folder / "whole")
+
+
+def validation(out: Path) -> float:
+    row = next(line for line in (out / "README.md").read_text().splitlines() if line.startswith("| validation |"))
+    return float(row.split()[3])
+
+
+def children(process: subprocess.Popen) -> list[int]:
+    """The processes that torchrun has started."""
+    import psutil
+
+    return [child.pid for child in psutil.Process(process.pid).children()]
+
+
+def wait_for_step(process: subprocess.Popen, run: Path, step: int) -> None:
+    """Until a checkpoint of this step or a later one is there."""
+    while process.poll() is None and not any(int(p.name.rpartition("-")[2]) >= step for p in checkpoints(run)):
+        time.sleep(0.02)
+
+
+def sigterm(process: subprocess.Popen, run: Path) -> None:
+    """To torchrun, which hands it on: what a cloud does before it takes a machine away."""
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode and "as asked, and saved" in said and "Traceback" not in said.partition("error:")[0]
+
+
+def kill_one(process: subprocess.Popen, run: Path) -> None:
+    os.kill(children(process)[-1], signal.SIGKILL)
+    process.communicate(timeout=120)
+    assert process.returncode
+
+
+def kill_all(process: subprocess.Popen, run: Path) -> None:
+    for number in (process.pid, *children(process)):
+        os.kill(number, signal.SIGKILL)
+    process.communicate(timeout=120)
+
+
+def truncate(process: subprocess.Popen, run: Path) -> None:
+    kill_all(process, run)
+    file = checkpoints(run)[-1] / "optimizer.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("number", range(int(os.environ.get("COURSE_KILLS", "3"))))
+def test_a_run_that_is_stopped_in_any_way_goes_on_with_another_number_of_processes(undisturbed, tmp_path, number):
+    rng, out, run = Random(f"stop {number}"), tmp_path / "m", tmp_path / ".m.run"
+    ways = [sigterm, kill_one, kill_all]
+    first, second = ways[number % 3], truncate if number % 2 else ways[(number + 1) % 3]
+    for processes, way, step in ((2, first, 10), (1, second, 20)):
+        process = pretrained(processes, out)
+        wait_for_step(process, run, step)
+        time.sleep(rng.uniform(0, 0.5))
+        assert process.poll() is None, process.communicate()[0][-2000:]
+        way(process, run)
+    said = finished(pretrained(2, out))
+    assert ("is passed over" in said) == (second is truncate)
+    assert validation(out) == pytest.approx(undisturbed, abs=1e-3)
+    assert load_file(out / "model.safetensors")
+
+
+def test_torchrun_starts_a_killed_process_again_and_the_run_goes_on(undisturbed, tmp_path):
+    out, run = tmp_path / "m", tmp_path / ".m.run"
+    process = launched(2, "--max-restarts", 1, "-m", "helpers.pretrain", *SETTINGS, "--out", out, "--resume-or-begin")
+    wait_for_step(process, run, 10)
+    os.kill(children(process)[0], signal.SIGKILL)
+    finished(process)
+    assert validation(out) == pytest.approx(undisturbed, abs=1e-3)
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_batch_that_cannot_be_shared_is_refused_in_one_line(tmp_path):
+    process = pretrained(2, tmp_path / "m", "--batch", 7)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode and said.count("error: --batch 7: 2 processes") == 1
+    assert list(tmp_path.iterdir()) == []
