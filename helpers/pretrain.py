@@ -233,7 +233,7 @@ def train(
         epochs=data.epochs, learning_rate=options.learning_rate, optimizer=options.optimizer,
         resume=options.resume or options.resume_or_begin, save_steps=options.save_steps,
         device_batch=options.device_batch, device=options.device,
-        dtype=getattr(torch, settings_of(folder)["dtype"]),
+        dtype=getattr(torch, processes.by_first(lambda: settings_of(folder)["dtype"])),
     )  # fmt: skip
     if not processes.is_first():
         return

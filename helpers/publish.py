@@ -92,6 +92,17 @@ def with_badges(readme: str, names: list[str], repository: str, tag: str) -> str
     return f"{before}{MARKS[0]}\n{lines}\n{MARKS[1]}{after}"
 
 
+def of_owner(job: str, repository: str, tag: str) -> str:
+    """A job file that takes the course from this repository at this tag, and keeps what it makes in
+    buckets of this owner."""
+    owner = repository.partition("/")[0]
+    job = re.sub(
+        r"url: \S+, ref: [^}\s]+", f"url: https://github.com/{repository}, ref: {tag}", job
+    )
+    job = re.sub(r"hf://buckets/[^/]+/", f"hf://buckets/{owner}/", job)
+    return re.sub(r"name: \S+-pretraining\b", f"name: {owner.lower()}-pretraining", job)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command ``python -m helpers.publish``. Nothing is written unless everything can be
     stamped."""
@@ -133,13 +144,17 @@ def main(arguments: list[str] | None = None) -> None:
     texts[ROOT / "README.md"] = with_badges(
         readme, [path.name for path in texts], options.repository, options.tag
     )
+    notebooks = len(texts) - 1
+    for path in sorted((ROOT / "notebooks" / "jobs").glob("*.[sy]*")):
+        job = path.read_text(encoding="utf-8")
+        texts[path] = of_owner(job, options.repository, options.tag)
     for path, text in texts.items():
         try:
             files.write(path, text)
         except OSError as error:
             sys.exit(f"error: {files.cannot_write(path, error)}")
     print(
-        f"{len(texts) - 1} notebooks and the README are stamped {options.repository} "
+        f"{notebooks} notebooks, the README and the job files are stamped {options.repository} "
         f"{options.tag}. Now:"
     )
     tag = options.tag
