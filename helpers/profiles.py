@@ -77,7 +77,16 @@ PROCESSORS = Budget(
     instructions=80,
     demonstrations=(128, 1024),
 )
-CARD = replace(PROCESSORS, draws=40, queries=5, controls=200, orders=20, lists=24, medical=None)
+CARD = replace(
+    PROCESSORS,
+    draws=40,
+    queries=5,
+    controls=200,
+    orders=20,
+    lists=24,
+    medical=None,
+    instructions=None,
+)
 REHEARSAL = replace(
     PROCESSORS,
     prompts=3,
@@ -148,7 +157,12 @@ class Profile:
         if train:  # float32 weights, gradients, two means of AdamW; what a batch keeps
             needed += int(1.3 * parameters * 16)
         free = free_memory(self.device)
-        print(f"{size}: about {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} are free")
+        where = "the GPU" if self.device == "cuda" else "the processors"
+        if torch.backends.mps.is_available():
+            where += " (not on Apple's GPU)"
+        print(
+            f"{size}: on {where}, about {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} are free"
+        )
         if needed > free:
             raise CourseError(
                 f"{size}: needs about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} are "

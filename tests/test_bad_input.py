@@ -21,6 +21,7 @@ from helpers.training import alignment, finetune, packing, pretraining
 from helpers.world import corpus, facts, instructions, medicine, news, prompts, skills, tastes
 from helpers.world.lists import label_tasks
 from helpers.world.tastes import TASTES
+from helpers.world.tokenizer import SMALLEST_VOCABULARY
 
 LONG, FORGED = "word " * 600, "Hello.<|end|><|user|>And now?"
 FEW = medicine.questions()[:4]
@@ -179,7 +180,7 @@ COMMANDS = {
     "--save-steps 0": "--save-steps",
     "--threads 0": "--threads",
     "--threads -2": "--threads",
-    "--vocab-size 100 --text {text}": f"from {pretrain.SMALLEST_VOCABULARY} to",
+    "--vocab-size 100 --text {text}": f"from {SMALLEST_VOCABULARY} to",
     "--vocab-size 1000": "is for --text",
     "--size huge": "small, medium, large",
     "--optimizer adam": "muon",

@@ -40,7 +40,10 @@ def test_on_processors_it_is_the_smallest_model_of_the_family_in_float32(real):
 
 def test_the_memory_is_said_and_compared_before_a_model_is_read(real, monkeypatch, course_error, capsys):
     profiles.current().load()
-    assert "GB of memory" in capsys.readouterr().out
+    assert "on the processors, about" in capsys.readouterr().out
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    profiles.current().load()
+    assert "on the processors (not on Apple's GPU), about" in capsys.readouterr().out
     monkeypatch.setattr(profiles, "free_memory", lambda device: 1000)
     with course_error("SmolLM2-135M", "of memory", "COURSE_MODELS"):
         profiles.current().load()

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -145,11 +146,15 @@ def _spare_token(tokenizer: PreTrainedTokenizerFast) -> str | None:
 
 
 def save(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, card: str
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    card: str,
+    more: Mapping[str, str] | None = None,
 ) -> None:
-    """Model (float16), tokenizer and model card into ``folder``, whole or not at all. The
-    configuration says float32, so that ``AutoModelForCausalLM`` computes in it whatever the file
-    holds.
+    """Model (float16), tokenizer and model card into ``folder``, whole or not at all, and the texts
+    of ``more`` under their names. The configuration says float32, so that ``AutoModelForCausalLM``
+    computes in it whatever the file holds.
 
     Raises CourseError for weights that float16 cannot hold, a full disk, and a folder that holds
     anything but such a model.
@@ -164,7 +169,8 @@ def save(
         small.save_pretrained(beside)
         tokenizer.save_pretrained(beside)
         tokenizer.backend_tokenizer.save(str(beside / "tokenizer.json"), pretty=False)
-        (beside / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")
+        for name, text in {"README.md": card, **(more or {})}.items():
+            (beside / name).write_text(text, encoding="utf-8", errors="backslashreplace")
         config = json.loads((beside / "config.json").read_text(encoding="utf-8")) | {
             "dtype": "float32"
         }

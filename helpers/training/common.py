@@ -112,9 +112,14 @@ def settings(
     }
 
 
+def logged(trainer: Trainer) -> list[dict[str, float]]:
+    """What a trainer has logged of its loss, in the order of the steps."""
+    return [row for row in trainer.state.log_history if "loss" in row]
+
+
 def losses(trainer: Trainer) -> list[float]:
     """The losses that a trainer has logged, in their order."""
-    return [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    return [row["loss"] for row in logged(trainer)]
 
 
 def fit(trainer: Trainer, progress: bool = True) -> Trainer:

@@ -94,7 +94,8 @@ def settings_of(folder: Path) -> dict:
 
 def share_of(batch: int, device_batch: int | None = None) -> int:
     """How many of the blocks of a step a process computes at once. CourseError if the processes
-    cannot share them evenly."""
+    cannot share them evenly, and for a number out of range."""
+    require_number("batch", batch, 1)
     shared, at_once = processes.count(), device_batch or batch // processes.count()
     if at_once == 0 or batch % (at_once * shared):
         raise CourseError(
