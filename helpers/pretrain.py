@@ -96,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.benchmark:
             benchmark.benchmark()
         else:
+            if not processes.by_torchrun():
+                processes.forget_launchers()
             check_device(options)
             with processes.together(options.device):
                 run(options)

@@ -19,6 +19,7 @@ from helpers.lm import chat
 from helpers.public import hub
 from helpers.public import medicine as abstracts
 from helpers.public import news as tweets
+from helpers.training import processes
 from helpers.world import lists
 from helpers.world import medicine as illnesses
 from helpers.world import news as headlines
@@ -197,9 +198,6 @@ FAMILY = {
     "HuggingFaceTB/SmolLM2-360M": (2, 10),
     "HuggingFaceTB/SmolLM2-1.7B": (10, 44),
 }
-#: What a launcher of several processes leaves in the environment. A notebook is one process, and
-#: transformers would wait for the others.
-LAUNCHERS = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "LOCAL_WORLD_SIZE")
 
 
 def current() -> Profile:
@@ -211,8 +209,7 @@ def current() -> Profile:
         raise CourseError(
             f"unknown profile COURSE_PROFILE={name!r}; the profiles are {', '.join(setup.PROFILES)}"
         )
-    for variable in LAUNCHERS:
-        os.environ.pop(variable, None)
+    processes.forget_launchers()  # a notebook is one process
     runtime.follow_quota()
     if name == "real":
         return real()

@@ -148,6 +148,14 @@ def test_torchrun_starts_a_killed_process_again_and_the_run_goes_on(undisturbed,
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
+def test_what_another_launcher_left_does_no_harm(tmp_path):
+    """WORLD_SIZE alone makes no second process, and nobody waits for it."""
+    left = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    words = [sys.executable, "-m", "helpers.pretrain", "--tokens", "20000", "--out", tmp_path / "m"]
+    done = subprocess.run(words, cwd=ROOT, env=os.environ | left, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "bits per byte" in done.stdout, done.stderr
+
+
 def test_a_batch_that_cannot_be_shared_is_refused_in_one_line(tmp_path):
     process = pretrained(2, tmp_path / "m", "--batch", 7)
     said, _ = process.communicate(timeout=120)

@@ -13,6 +13,7 @@ import torch
 
 from helpers import profiles, publish
 from helpers.public import news
+from helpers.training import processes
 
 #: Notebooks that run in this profile.
 READY = publish.REAL
@@ -119,10 +120,10 @@ def test_tiny_stays_on_the_processors_beside_a_card(monkeypatch):
 @pytest.mark.parametrize("name", ["tiny", "real"])
 def test_what_a_launcher_left_in_the_environment_does_no_harm(real, monkeypatch, name):
     monkeypatch.setenv("COURSE_PROFILE", name)
-    for variable in profiles.LAUNCHERS:
+    for variable in processes.LAUNCHERS:
         monkeypatch.setenv(variable, "2")
     profiles.current()
-    assert not set(profiles.LAUNCHERS) & set(os.environ)
+    assert not set(processes.LAUNCHERS) & set(os.environ)
 
 
 def test_each_profile_keeps_what_it_makes_in_a_folder_of_its_own(tmp_path):

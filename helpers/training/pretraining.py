@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -176,13 +177,15 @@ def pretrain(
         optimizers=(optimizers[optimizer](), None),
         callbacks=[*callbacks, StopAtDivergence(len(tokenizer))],
     )
-    stop = processes.StopOnSignal()
+    stop, listening = processes.StopOnSignal(), nullcontext()
     if save_steps:
         trainer.add_callback(stop)
+        listening = stop.listening()
     trainer.remove_callback(PrinterCallback)
     if progress and processes.is_first():
         trainer.add_callback(common.ProgressBar)
-    trainer.train(resume_from_checkpoint=latest)
+    with listening:
+        trainer.train(resume_from_checkpoint=latest)
     if stop.stopped:
         raise StoppedError(
             f"{folder}: stopped at step {trainer.state.global_step} as asked, and saved; go on "

@@ -7,6 +7,7 @@ trains by DDP. Without torchrun there is one process, and nothing here does anyt
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,10 +18,25 @@ from transformers import TrainerCallback
 
 from helpers.errors import CourseError
 
+#: What a launcher of several processes leaves in the environment.
+LAUNCHERS = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "LOCAL_WORLD_SIZE")
+
+
+def forget_launchers() -> None:
+    """Takes what launchers left out of the environment of a process that none of them started:
+    transformers would wait for the others."""
+    for variable in LAUNCHERS:
+        os.environ.pop(variable, None)
+
+
+def by_torchrun() -> bool:
+    """Whether torchrun has started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
 
 def count() -> int:
     """How many processes train together."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return int(os.environ.get("WORLD_SIZE", "1")) if by_torchrun() else 1
 
 
 def is_first() -> bool:
@@ -86,11 +102,19 @@ class StopOnSignal(TrainerCallback):
     after the step that is being made. The processes agree on it, since a signal reaches them at
     different steps, and who stops alone leaves the others waiting."""
 
-    stopped = False
+    stopped = came = False
 
-    def on_train_begin(self, args, state, control, **kwargs) -> None:
-        self.came = False
-        self.before = signal.signal(signal.SIGTERM, self.note)
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Within, the signal is heard (in the main thread; no other can hear one)."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGTERM, self.note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     def note(self, number: int, frame: object) -> None:
         """Remembers that the signal came."""
@@ -100,6 +124,3 @@ class StopOnSignal(TrainerCallback):
         if any_of(self.came) and state.global_step < state.max_steps:
             self.stopped = True
             control.should_save = control.should_training_stop = True
-
-    def on_train_end(self, args, state, control, **kwargs) -> None:
-        signal.signal(signal.SIGTERM, self.before)

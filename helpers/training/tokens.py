@@ -16,6 +16,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from helpers import files
 from helpers.errors import CourseError
+from helpers.training import processes
 from helpers.training.packing import tokenised
 
 #: Tokens in a file.
@@ -67,7 +68,10 @@ class Tokens(Dataset):
     """
 
     def __init__(self, folder: Path, length: int):
-        if damage := files.damage(folder) if folder.is_dir() else "is no folder":
+        damage = None if folder.is_dir() else "is no folder"
+        if damage is None and processes.is_first():  # a checksum of everything, once
+            damage = files.damage(folder)
+        if damage:
             remedy = "make it anew with python -m helpers.tokenise"
             raise CourseError(f"{folder}: holds no whole tokens ({damage}); {remedy}")
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
