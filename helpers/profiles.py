@@ -176,11 +176,12 @@ class Profile:
     def for_chat(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
     ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-        """Copies of the largest base model and its tokenizer, ready for conversations: with the
-        template of its makers if they gave it one, else as ``chat.for_chat`` makes them."""
-        tokenizer = copy.deepcopy(tokenizer)
-        if self.base in self.sources:
-            folder = hub.folder(self.sources[self.base])
+        """Copies of the largest model that is trained here and its tokenizer, ready for
+        conversations: with the template of its makers if they gave it one, else as
+        ``chat.for_chat`` makes them."""
+        tokenizer, size = copy.deepcopy(tokenizer), self.trainable or self.base
+        if size in self.sources:
+            folder = hub.folder(self.sources[size])
             tokenizer.chat_template = AutoTokenizer.from_pretrained(folder).chat_template
         return chat.for_chat(model, tokenizer)
 

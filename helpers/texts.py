@@ -1,8 +1,12 @@
-"""The reader's own texts, to pretrain on."""
+"""The reader's own texts, and published ones in Parquet files, to pretrain on."""
 
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from datasets import load_dataset
+from datasets.exceptions import DatasetsError
+from huggingface_hub.errors import HTTPError
 
 from helpers.errors import CourseError
 
@@ -56,6 +60,22 @@ def pieces_in(paths: Sequence[Path], characters: int = 20_000) -> Iterator[tuple
         except UnicodeDecodeError:
             raise CourseError(NOT_UTF8.format(path)) from None
         yield _checked(kept, path), True
+
+
+def documents_in(source: str) -> Iterator[str]:
+    """The column ``text`` of a Parquet file, one text after the other: a file of the reader's, or
+    hf://datasets/OWNER/NAME/FILE on the Hugging Face hub, read while it is needed. CourseError for
+    one that cannot be read, or has no such column."""
+    where = "check its name" if "://" not in source else "check its name and the network"
+    try:
+        rows = load_dataset("parquet", data_files=source, split="train", streaming=True)
+        for row in rows:
+            if not isinstance(row.get("text"), str):
+                raise CourseError(f"{source}: has no column of texts named 'text'")
+            yield row["text"]
+    except (OSError, ValueError, DatasetsError, HTTPError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CourseError(f"{source}: cannot be read ({reason}); {where}") from None
 
 
 def _checked(text: str, path: Path) -> str:

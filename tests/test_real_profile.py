@@ -2,6 +2,7 @@
 random models without a network."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,8 +11,10 @@ import mirror
 import nbformat
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from helpers import profiles, publish
+from helpers.lm import chat
 from helpers.public import news
 from helpers.training import processes
 
@@ -55,6 +58,22 @@ def test_the_memory_of_a_training_is_compared_before_it_too(real, monkeypatch, c
     profiles.current().load()
     with course_error("SmolLM2-135M", "of memory", "COURSE_MODELS"):
         profiles.current().load(train=True)
+
+
+def test_for_conversations_the_makers_template_is_kept_and_else_the_course_s_is_given(real, made, tmp_path, monkeypatch):
+    model, tokenizer = profiles.current().load()
+    assert profiles.current().for_chat(model, tokenizer)[1].chat_template == chat.TEMPLATE
+    name = "HuggingFaceTB/SmolLM2-135M"
+    theirs = "{% for message in messages %}<|im_start|>{{ message.content }}<|im_end|>{% endfor %}"
+    words = AutoTokenizer.from_pretrained(made / name)
+    words.chat_template = theirs
+    shutil.copytree(made / name, tmp_path / name)
+    words.save_pretrained(tmp_path / name)
+    monkeypatch.setenv("COURSE_HUB", str(tmp_path))
+    model, tokenizer = profiles.current().load()
+    assert tokenizer.chat_template is None  # a text is continued as it is
+    for_chat = profiles.current().for_chat(model, tokenizer)
+    assert for_chat[1].chat_template == theirs and for_chat[0].num_parameters() == model.num_parameters()
 
 
 def test_other_models_can_be_named(real, monkeypatch):

@@ -9,6 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from helpers import pretrain, texts, tokenise
@@ -158,6 +159,32 @@ def test_a_run_trains_on_what_the_command_has_made(tmp_path, capsys):
     card = (out / "README.md").read_text()
     assert "the reader's own text" in card and "40,0" in card and "bits per byte" in card
     assert f"{folder}: " in capsys.readouterr().out
+
+
+def test_a_parquet_file_is_read_text_by_text(tmp_path, monkeypatch):
+    documents = [f"Document {number}. " + "It is long. " * (number % 7) for number in range(600)]
+    pd.DataFrame({"text": documents, "id": range(600)}).to_parquet(tmp_path / "web.parquet")
+    monkeypatch.setattr(tokenise, "SAMPLE", 5000)
+    tokenise.main([str(tmp_path / "t"), "--text", str(tmp_path / "web.parquet"), "--vocab-size", "300"])
+    made = tokens.Tokens(tmp_path / "t", 100)
+    assert made.validation == documents[:200]
+    ids = np.fromfile(tmp_path / "t" / "tokens-00000.bin", np.uint16).tolist()
+    end = made.tokenizer().eos_token_id
+    assert ids.count(end) == 400
+    assert made.tokenizer().decode(ids[: ids.index(end)]) == documents[200]
+
+
+@pytest.mark.parametrize("kind", ["missing", "no column", "no parquet"])
+def test_a_parquet_file_that_cannot_be_used_is_refused_in_one_line(tmp_path, kind):
+    file = tmp_path / "web.parquet"
+    if kind == "no column":
+        pd.DataFrame({"body": ["a"] * 9}).to_parquet(file)
+    elif kind == "no parquet":
+        file.write_text("PAR1 and nothing else")
+    with pytest.raises(SystemExit) as stop:
+        tokenise.main([str(tmp_path / "t"), "--text", str(file)])
+    assert str(file) in stop.value.code and "\n" not in stop.value.code
+    assert not (tmp_path / "t").exists()
 
 
 @pytest.mark.parametrize(
