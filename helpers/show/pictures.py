@@ -120,6 +120,9 @@ DIAGRAMS = {
     "rlhf": "The loop of RLHF. The policy draws pairs of replies, people say which is better, a "
     "reward model learns to score, RLOO pulls the policy towards reward, held near SFT by a KL "
     "penalty; then the next round begins. Gold is measured beside the loop.",
+    "ring": "A ring of four processes, ranks 0 to 3, each with its numbers in four pieces. In the "
+    "first round rank 0 sends piece 0 to rank 1, rank 1 piece 1 to rank 2, rank 2 piece 2 to rank "
+    "3, and rank 3 piece 3 to rank 0, all at the same time.",
     "lora": "LoRA. The input x goes through the frozen matrix W, and beside it through A, down to "
     "r numbers, and through B, up again. The two results are added. Only A and B are trained.",
 }
