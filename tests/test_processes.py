@@ -90,9 +90,14 @@ def children(process: subprocess.Popen) -> list[int]:
     return [child.pid for child in psutil.Process(process.pid).children()]
 
 
-def wait_for_step(process: subprocess.Popen, run: Path, step: int) -> None:
-    """Until a checkpoint of this step or a later one is there."""
-    while process.poll() is None and not any(int(p.name.rpartition("-")[2]) >= step for p in checkpoints(run)):
+def saved(run: Path) -> int:
+    """The step of the newest checkpoint, 0 if there is none."""
+    return max((int(path.name.rpartition("-")[2]) for path in checkpoints(run)), default=0)
+
+
+def wait_for_more(process: subprocess.Popen, run: Path, before: int = 0) -> None:
+    """Until there is a newer checkpoint than that of this step: only then it is training."""
+    while process.poll() is None and saved(run) <= before:
         time.sleep(0.02)
 
 
@@ -126,9 +131,9 @@ def test_a_run_that_is_stopped_in_any_way_goes_on_with_another_number_of_process
     rng, out, run = Random(f"stop {number}"), tmp_path / "m", tmp_path / ".m.run"
     ways = [sigterm, kill_one, kill_all]
     first, second = ways[number % 3], truncate if number % 2 else ways[(number + 1) % 3]
-    for processes, way, step in ((2, first, 10), (1, second, 20)):
-        process = pretrained(processes, out)
-        wait_for_step(process, run, step)
+    for processes, way in ((2, first), (1, second)):
+        before, process = saved(run), pretrained(processes, out)
+        wait_for_more(process, run, before)
         time.sleep(rng.uniform(0, 0.5))
         assert process.poll() is None, process.communicate()[0][-2000:]
         way(process, run)
@@ -141,7 +146,7 @@ def test_a_run_that_is_stopped_in_any_way_goes_on_with_another_number_of_process
 def test_torchrun_starts_a_killed_process_again_and_the_run_goes_on(undisturbed, tmp_path):
     out, run = tmp_path / "m", tmp_path / ".m.run"
     process = launched(2, "--max-restarts", 1, "-m", "helpers.pretrain", *SETTINGS, "--out", out, "--resume-or-begin")
-    wait_for_step(process, run, 10)
+    wait_for_more(process, run)
     os.kill(children(process)[0], signal.SIGKILL)
     finished(process)
     assert validation(out) == pytest.approx(undisturbed, abs=1e-3)
