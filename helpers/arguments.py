@@ -62,7 +62,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--tokens",
-        type=whole(1, 10**9),
+        type=whole(1, 10**12),
         help=f"to train on (default: {RECIPE['tokens']:,}; own text: {PASSES} passes, at most "
         f"as many)",
     )
@@ -100,6 +100,16 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where (default: cpu)"
+    )
+    parser.add_argument(
+        "--sharded",
+        action="store_true",
+        help="each GPU keeps its share of the model (FSDP2), for what one cannot hold",
+    )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="torch.compile: half a minute once, then steps a quarter quicker",
     )
     parser.add_argument(
         "--threads", type=whole(1, 1024), help="processor threads (default: one a core)"

@@ -1,14 +1,12 @@
 """Every patch of a library: what it changes, why, and since when. None is applied on import, and a
 test of each fails when the library no longer needs it."""
 
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from logging import LogRecord
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel, Trainer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -16,17 +14,21 @@ from transformers.masking_utils import sdpa_mask
 from transformers.utils import logging
 from trl.trainer import utils as trl_utils
 
-from helpers import files
-
 FLOAT_ATTENTION = "sdpa_in_float32"
 
 
 def quiet() -> None:
-    """transformers 5.24 draws a bar for a file of 7 MB, read before one could see it, and warns of
-    a name that peft 0.21 still calls it by. For this process both are hushed: for models that come
-    from a network the bars are wanted."""
+    """transformers 5.24 draws a bar for a file of 7 MB, read before one could see it, warns of a
+    name that peft 0.21 still calls it by, and says that torch.compile pays on GPUs, where it pays
+    on processors too. For this process all are hushed: for models that come from a network the bars
+    are wanted."""
     logging.disable_progress_bar()
+    logging.get_logger("transformers.training_args").addFilter(_not_of_dynamo)
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+
+
+def _not_of_dynamo(record: LogRecord) -> bool:
+    return "torchdynamo" not in record.getMessage()
 
 
 @contextmanager
@@ -83,51 +85,3 @@ def as_it_was(trainer: Trainer) -> nn.Module:
     for module in model.modules():
         module.__dict__.pop("forward", None)
     return model
-
-
-class SafeTrainer(Trainer):
-    """transformers 5.24's Trainer saves the optimizer and the state of the dice by pickle, and file
-    by file. These checkpoints appear whole or not at all and hold safetensors and JSON only. The
-    optimizer has ``tensors`` and ``load_tensors``."""
-
-    def _save_checkpoint(self, model, trial) -> None:
-        if not self.args.should_save:  # one of several processes does it for all
-            return
-        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        earlier = checkpoints(folder.parent)
-        with files.atomic_folder(folder, "checkpoint") as beside:
-            self.model.save_pretrained(beside)
-            save_file(self.optimizer.optimizer.tensors(), beside / "optimizer.safetensors")
-            rates = {"last_lr": self.lr_scheduler.get_last_lr()}
-            (beside / "scheduler.json").write_text(json.dumps(rates), encoding="utf-8")
-            self.state.save_to_json(str(beside / "trainer_state.json"))
-        for old in earlier[:-1]:  # one is kept, should the new one be damaged
-            files.remove(old, "checkpoint")
-
-    def _load_optimizer_and_scheduler(self, checkpoint) -> None:
-        if checkpoint is None:
-            return
-        folder = Path(checkpoint)
-        # Copies: the file stays mapped as long as its own tensors live, and what is mapped cannot
-        # be removed on Windows.
-        state = {
-            name: tensor.clone()
-            for name, tensor in load_file(folder / "optimizer.safetensors").items()
-        }
-        self.optimizer.optimizer.load_tensors(state)
-        self.lr_scheduler.last_epoch = self.lr_scheduler._step_count = self.state.global_step
-        rates = json.loads((folder / "scheduler.json").read_text(encoding="utf-8"))["last_lr"]
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
-
-    def _load_rng_state(self, checkpoint) -> None:
-        """Nothing to load: the models have no dropout, and the order of the blocks follows from the
-        seed."""
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """Checkpoints in a folder, the latest last."""
-    numbered = [
-        path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdecimal()
-    ]
-    return sorted(numbered, key=lambda path: int(path.name.rpartition("-")[2]))

@@ -35,17 +35,10 @@ from helpers.arguments import PASSES, parsed
 from helpers.errors import CourseError
 from helpers.lm import ask, models
 from helpers.texts import bytes_in, own_texts
-from helpers.training import processes
+from helpers.training import checkpoints, processes
 from helpers.training.common import logged
 from helpers.training.packing import bits_per_byte, pack, pieces_of, token_count
-from helpers.training.pretraining import (
-    RECIPE,
-    DivergedError,
-    checkpoints,
-    pretrain,
-    settings_of,
-    share_of,
-)
+from helpers.training.pretraining import RECIPE, DivergedError, pretrain, settings_of, share_of
 from helpers.training.tokens import Tokens
 from helpers.world import facts, skills
 from helpers.world.corpus import validation_texts, world_texts
@@ -106,13 +99,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def check_device(options: argparse.Namespace) -> None:
-    """Raises CourseError, before any work, for a GPU that is not there, and for a batch that the
-    processes cannot share."""
+    """Raises CourseError, before any work, for a GPU that is not there, for what it cannot do, and
+    for a batch that the processes cannot share."""
     cards = torch.cuda.device_count() if options.device == "cuda" else math.inf
     wanted = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if wanted > cards:
         raise CourseError(f"--device cuda: {wanted} GPUs are needed here, and there are {cards}")
+    if options.sharded and (options.device == "cpu" or processes.count() == 1):
+        raise CourseError("--sharded: several GPUs are needed (--device cuda, by torchrun)")
     share_of(options.batch, options.device_batch)
+    if options.compile and (reason := runtime.no_compiler(options.device)):
+        raise CourseError(f"--compile: does not work here ({reason}); leave it out")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -143,7 +140,7 @@ def run(options: argparse.Namespace) -> None:
         try:
             train(options, out, folder, texts)
         except CourseError as error:
-            nobody_goes_on = isinstance(error, DivergedError) or not checkpoints(folder)
+            nobody_goes_on = isinstance(error, DivergedError) or not checkpoints.saved(folder)
             if processes.is_first() and nobody_goes_on:
                 files.remove(folder, "run")
             raise
@@ -235,7 +232,8 @@ def train(
         options.size, data.blocks, data.tokenizer, folder, seed=options.seed, batch=options.batch,
         epochs=data.epochs, learning_rate=options.learning_rate, optimizer=options.optimizer,
         resume=options.resume or options.resume_or_begin, save_steps=options.save_steps,
-        device_batch=options.device_batch, device=options.device,
+        device_batch=options.device_batch, device=options.device, sharded=options.sharded,
+        compiled=options.compile,
         dtype=getattr(torch, processes.by_first(lambda: settings_of(folder)["dtype"])),
     )  # fmt: skip
     if not processes.is_first():

@@ -100,6 +100,15 @@ def matmul_flops(
     return 2 * rows * inner * columns * count / spent
 
 
+def no_compiler(device: str = "cpu") -> str | None:
+    """Why torch.compile does not work here, tried on two numbers; None if it does."""
+    try:
+        torch.compile(lambda numbers: 2 * numbers)(torch.ones(2, device=device))
+    except Exception as error:  # whatever a compiler is missing
+        return str(error).strip().partition("\n")[0]
+    return None
+
+
 def machine() -> str:
     """This machine in words: processor, cores, memory, versions."""
     name = platform.processor()

@@ -162,11 +162,12 @@ def test_a_call_about_a_chat_with_bad_input_is_one_line(name, assistant, course_
 TEXT = "A line of my own, and another.\n" * 60
 #: Options of the command, and words of the line that comes. {text} is a good text, {folder} an empty folder.
 COMMANDS = {
-    "--tokens 0": "from 1 to 1,000,000,000",
+    "--tokens 0": "from 1 to 1,000,000,000,000",
     "--tokens -5": "from 1 to",
     "--tokens many": "whole number",
     "--tokens 1.5": "whole number",
-    "--tokens 10000000000": "to 1,000,000,000",
+    "--tokens 10000000000000": "to 1,000,000,000,000",
+    "--tokens 100000000000 --out {folder}/m": "GB of memory",
     "--batch 0": "from 1 to",
     "--batch -1": "from 1 to",
     "--learning-rate nan": "--learning-rate",
@@ -185,6 +186,7 @@ COMMANDS = {
     "--size huge": "small, medium, large",
     "--optimizer adam": "muon",
     "--colour red": "--colour",
+    "--sharded": "several GPUs",
     "--text": "--text",
     "--replace-shipped --text {text}": "--replace-shipped",
     "--replace-shipped --out {folder}/m": "--replace-shipped",

@@ -1,6 +1,7 @@
 """Every patch does what it says, is undone, and is still needed: where a library has changed, one of these tests fails."""
 
 import copy
+import logging
 import subprocess
 import sys
 import warnings
@@ -140,6 +141,18 @@ def test_peft_calls_transformers_by_a_name_that_warns_and_the_profile_hushes_it(
         compat.quiet()
         get_peft_model(copy.deepcopy(small[0]), finetune.lora(2))
     assert not [warning for warning in heard if "is_gradient_checkpointing" in str(warning.message)]
+
+
+def test_transformers_says_that_compiling_is_for_gpus_and_the_profile_hushes_it(tmp_path, caplog, monkeypatch):
+    logger = logging.getLogger("transformers.training_args")
+    monkeypatch.setattr(logger, "filters", [])
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    for quiet in (False, True):
+        if quiet:
+            compat.quiet()
+        caplog.clear()
+        TrainingArguments(tmp_path, use_cpu=True, torch_compile=True, report_to="none")
+        assert ("torchdynamo" in caplog.text) != quiet  # still needed
 
 
 def test_nothing_is_changed_by_an_import():

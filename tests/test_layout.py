@@ -36,7 +36,7 @@ def test_every_requirement_has_a_lower_and_an_upper_bound():
 
 
 #: Packages whose modules have another name, and those that a listed one is for: pytest comes with nbval.
-OTHER_NAMES = {"PIL": "pillow", "IPython": "ipython", "sklearn": "scikit-learn", "pytest": "nbval"}
+OTHER_NAMES = {"PIL": "pillow", "IPython": "ipython", "sklearn": "scikit-learn", "pytest": "nbval", "accelerate": "trl"}
 
 
 def packages(text: str) -> set[str]:
@@ -112,7 +112,7 @@ def test_a_module_can_be_read_in_one_go_and_touches_nothing_private_of_a_library
     assert len(text.splitlines()) <= 350
     cell = text.partition('SET_UP = r"""')[2].partition('"""')[0].splitlines()  # the cell that is written into notebooks
     assert [line for line in text.splitlines() if len(line) > 100 and line not in cell] == []
-    if path.stem != "compat":
+    if path.stem not in ("compat", "checkpoints"):  # patches, and a Trainer that saves in another way
         assert private(text) == set()
 
 

@@ -18,10 +18,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
 
-from helpers import pretrain
+from helpers import pretrain, runtime
 from helpers.lm import models
 from helpers.lm.models import BLOCK
-from helpers.training import muon, packing, pretraining
+from helpers.training import checkpoints, common, muon, packing, pretraining
 from helpers.world import corpus
 
 ROOT = Path(__file__).parent.parent
@@ -112,6 +112,10 @@ def same_weights(one, other) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
+def same_names(one, other) -> bool:
+    return one.state_dict().keys() == other.state_dict().keys()
+
+
 def test_loss_falls_in_20_steps(whole, tokenizer):
     losses = [entry["loss"] for entry in whole.state.log_history if "loss" in entry]
     assert whole.state.global_step == 20
@@ -159,13 +163,24 @@ class StopAfterSaving(TrainerCallback):
         control.should_training_stop = True
 
 
-def test_a_resumed_run_ends_where_the_uninterrupted_one_does(blocks, tokenizer, whole, tmp_path):
-    stopped = run(blocks, tokenizer, tmp_path, save_steps=8, callbacks=[StopAfterSaving()])
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_resumed_run_ends_where_the_uninterrupted_one_does(blocks, tokenizer, whole, tmp_path, optimizer):
+    folder, options = tmp_path / "run", {"save_steps": 8, "optimizer": optimizer}
+    stopped = run(blocks, tokenizer, folder, callbacks=[StopAfterSaving()], **options)
     assert stopped.state.global_step == 8
-    assert [path.name for path in pretraining.checkpoints(tmp_path)] == ["checkpoint-8"]
-    resumed = run(blocks, tokenizer, tmp_path, save_steps=8, resume=True)
+    assert [path.name for path in checkpoints.saved(folder)] == ["checkpoint-8"]
+    resumed = run(blocks, tokenizer, folder, resume=True, **options)
     assert resumed.state.global_step == 20
+    if optimizer != "muon":
+        whole = run(blocks, tokenizer, tmp_path / "whole", optimizer=optimizer)
     assert same_weights(resumed.model, whole.model)
+
+
+@pytest.mark.skipif(runtime.no_compiler() is not None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_run_is_the_same_run_and_leaves_a_model_that_is_not_compiled(blocks, tokenizer, whole, tmp_path):
+    compiled = run(blocks, tokenizer, tmp_path, compiled=True)
+    assert common.losses(compiled) == pytest.approx(common.losses(whole), abs=2e-3)
+    assert type(compiled.model) is LlamaForCausalLM and same_names(compiled.model, whole.model)
 
 
 def test_only_the_two_latest_checkpoints_are_kept_and_none_holds_a_pickle(blocks, tokenizer, tmp_path):
@@ -206,14 +221,14 @@ def test_the_state_of_the_optimizer_goes_through_tensors_and_back():
 
     straight, optimizer = fresh()
     steps(straight, optimizer, (1, 2))
-    saved = {name: tensor.clone() for name, tensor in optimizer.tensors().items()}
+    saved = {name: tensor.clone() for name, tensor in checkpoints.state_tensors(optimizer).items()}
     weights = {name: tensor.clone() for name, tensor in straight.state_dict().items()}
     steps(straight, optimizer, (3, 4))
     again, other = fresh()
     again.load_state_dict(weights)
-    other.load_tensors(saved)
-    assert other.tensors().keys() == saved.keys() and len(saved) > 14
-    assert all(torch.equal(other.tensors()[name], tensor) for name, tensor in saved.items())
+    checkpoints.load_state_tensors(other, saved)
+    assert checkpoints.state_tensors(other).keys() == saved.keys() and len(saved) > 14
+    assert all(torch.equal(checkpoints.state_tensors(other)[name], tensor) for name, tensor in saved.items())
     steps(again, other, (3, 4))
     assert same_weights(again, straight)
     forgetful, without = fresh()
@@ -279,12 +294,12 @@ def test_a_run_killed_at_any_moment_goes_on_and_ends_in_the_same_weights(quick, 
     while not folder.exists() and process.poll() is None:
         time.sleep(0.01)
     rng = Random(f"kill {number}")
-    while number % 3 == 0 and not pretraining.checkpoints(folder) and process.poll() is None:
+    while number % 3 == 0 and not checkpoints.saved(folder) and process.poll() is None:
         time.sleep(0.01)  # every third one just after a checkpoint
     time.sleep(rng.uniform(0, 0.3) if number % 3 == 0 else rng.uniform(0, 9))
     process.kill()
     process.wait()
-    for checkpoint in pretraining.checkpoints(folder):  # whole or not there
+    for checkpoint in checkpoints.saved(folder):  # whole or not there
         assert load_file(checkpoint / "model.safetensors") and load_file(checkpoint / "optimizer.safetensors")
         assert (checkpoint / "trainer_state.json").exists() and (checkpoint / "scheduler.json").exists()
     pickles = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".safetensors", ".json")]
@@ -311,7 +326,7 @@ def test_a_run_is_not_resumed_with_another_text_vocabulary_or_number_of_tokens(q
         patch.setattr(models, "save", interrupted)
         with pytest.raises(KeyboardInterrupt):
             pretrain.main([str(word) for word in words])
-    assert pretraining.checkpoints(folder)
+    assert checkpoints.saved(folder)
     for option, value in (("--vocab-size", 290), ("--tokens", 20001), ("--batch", 8), ("--learning-rate", 1e-3)):
         message = refused(*words, option, value, "--resume")
         assert str(folder) in message and f"{option[2:]}".replace("-", "") in message.replace("-", "").replace("_", "")
@@ -404,7 +419,7 @@ def saved(blocks, tokenizer, tmp_path_factory):
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "scheduler.json", "trainer_state.json"])
 def test_a_truncated_checkpoint_is_refused_by_name(saved, blocks, tokenizer, tmp_path, course_error, name):
     shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
-    file = pretraining.checkpoints(tmp_path)[-1] / name
+    file = checkpoints.saved(tmp_path)[-1] / name
     file.write_bytes(file.read_bytes()[:-10])
     with course_error(file.parent, name, "--resume"):
         run(blocks, tokenizer, tmp_path, save_steps=20, resume=True)
@@ -433,7 +448,7 @@ def test_a_run_that_gets_a_signal_saves_and_stops_and_goes_on(blocks, tokenizer,
     with course_error("stopped at step 7", "--resume"):
         run(blocks, tokenizer, tmp_path, save_steps=100, callbacks=[Signal()])
     assert signal.getsignal(signal.SIGTERM) is before
-    assert [path.name for path in pretraining.checkpoints(tmp_path)] == ["checkpoint-7"]
+    assert [path.name for path in checkpoints.saved(tmp_path)] == ["checkpoint-7"]
     assert same_weights(run(blocks, tokenizer, tmp_path, save_steps=100, resume=True).model, whole.model)
 
 
@@ -473,6 +488,14 @@ def test_the_command_fails_with_exit_code_1_and_one_line(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     line, *others = done.stderr.splitlines()
     assert line.startswith("error: ") and str(tmp_path / "no.txt") in line and others == []
+
+
+def test_without_a_compiler_the_command_says_so_in_one_line(tmp_path):
+    words = [sys.executable, "-m", "helpers.pretrain", "--compile", "--out", tmp_path / "m"]
+    lost = {"CXX": str(tmp_path / "no-compiler"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(words, cwd=ROOT, env=os.environ | lost, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "") and not (tmp_path / "m").exists()
+    assert done.stderr.startswith("error: --compile: does not work here") and len(done.stderr.splitlines()) == 1
 
 
 def test_a_model_of_ones_own_text(tmp_path, documents):

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 from safetensors.torch import load_file
 
-from helpers.compat import checkpoints
+from helpers.training import checkpoints
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="gloo between processes is tried on Linux and macOS")
@@ -48,9 +48,10 @@ def alone(folder):
     return {kind: result(1, kind, folder) for kind in ("ddp", "bare")}
 
 
-@pytest.mark.parametrize("kind", ["ddp", "accumulated"])
-def test_two_processes_train_as_one(alone, folder, kind):
+@pytest.mark.parametrize("kind, share", [("ddp", 1), ("accumulated", 1), ("sharded", 1 / 2)])
+def test_two_processes_train_as_one(alone, folder, kind, share):
     one, two = alone["ddp"], result(2, kind, folder)
+    assert two["held"] == pytest.approx(share * one["held"], rel=0.01)
     assert len(two["losses"]) == 5 and two["losses"] == pytest.approx(one["losses"], abs=1e-3)
     assert two["weights"] == pytest.approx(one["weights"], rel=1e-4) and two["losses"][-1] < two["losses"][0] - 1
 
@@ -61,8 +62,12 @@ def test_sharded_parameters_train_as_whole_ones_and_each_process_holds_half(alon
     assert two["held"] == pytest.approx(one["held"] / 2, rel=0.01)
 
 
-def pretrained(processes: int, out: Path, *words) -> subprocess.Popen:
-    return launched(processes, "-m", "helpers.pretrain", *SETTINGS, "--out", out, "--resume-or-begin", *words)
+def pretrained(processes: int, out: Path, *words, by: tuple = ("-m", "helpers.pretrain")) -> subprocess.Popen:
+    return launched(processes, *by, *SETTINGS, "--out", out, "--resume-or-begin", *words)
+
+
+def sharded(processes: int, out: Path, *words) -> subprocess.Popen:
+    return pretrained(processes, out, *words, "--sharded", by=(ROOT / "tests" / "two_processes.py", "command"))
 
 
 def finished(process: subprocess.Popen) -> str:
@@ -92,7 +97,7 @@ def children(process: subprocess.Popen) -> list[int]:
 
 def saved(run: Path) -> int:
     """The step of the newest checkpoint, 0 if there is none."""
-    return max((int(path.name.rpartition("-")[2]) for path in checkpoints(run)), default=0)
+    return max((int(path.name.rpartition("-")[2]) for path in checkpoints.saved(run)), default=0)
 
 
 def wait_for_more(process: subprocess.Popen, run: Path, before: int = 0) -> None:
@@ -122,7 +127,7 @@ def kill_all(process: subprocess.Popen, run: Path) -> None:
 
 def truncate(process: subprocess.Popen, run: Path) -> None:
     kill_all(process, run)
-    file = checkpoints(run)[-1] / "optimizer.safetensors"
+    file = checkpoints.saved(run)[-1] / "optimizer.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
 
 
@@ -141,6 +146,17 @@ def test_a_run_that_is_stopped_in_any_way_goes_on_with_another_number_of_process
     assert ("is passed over" in said) == (second is truncate)
     assert validation(out) == pytest.approx(undisturbed, abs=1e-3)
     assert load_file(out / "model.safetensors")
+
+
+def test_a_sharded_run_goes_on_unsharded_and_the_other_way_round(undisturbed, tmp_path):
+    out, run = tmp_path / "m", tmp_path / ".m.run"
+    for processes, begin, way in ((2, sharded, sigterm), (1, pretrained, kill_all)):
+        before, process = saved(run), begin(processes, out)
+        wait_for_more(process, run, before)
+        assert process.poll() is None, process.communicate()[0][-2000:]
+        way(process, run)
+    finished(sharded(2, out))
+    assert validation(out) == pytest.approx(undisturbed, abs=1e-3)
 
 
 def test_torchrun_starts_a_killed_process_again_and_the_run_goes_on(undisturbed, tmp_path):

@@ -1,6 +1,7 @@
 """What ``test_processes`` starts by torchrun: the same few steps, whatever the number of processes.
 
 torchrun --standalone --nproc-per-node 2 tests/two_processes.py ddp FILE
+torchrun --standalone --nproc-per-node 2 tests/two_processes.py command --sharded --size small
 """
 
 import json
@@ -10,11 +11,14 @@ from itertools import islice
 from pathlib import Path
 
 import torch
+from accelerate.state import AcceleratorState, DistributedType, PartialState
 from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from transformers import LlamaForCausalLM
 
+from helpers import pretrain
 from helpers.lm import models
 from helpers.training import common, packing, pretraining, processes
 from helpers.world import corpus
@@ -29,7 +33,27 @@ def by_trainer(folder: Path, **options) -> dict:
         "small", blocks, tokenizer, folder, batch=BATCH, dtype=torch.float32, progress=False, **options
     )
     weights = sum(weight.double().abs().sum().item() for weight in trainer.model.parameters())
-    return {"losses": common.losses(trainer), "weights": weights, "held": trainer.model.num_parameters()}
+    trained = [p for group in trainer.optimizer.param_groups for p in group["params"]]
+    return {"losses": common.losses(trainer), "weights": weights, "held": held_here(trained)}
+
+
+def held_here(parameters) -> int:
+    """How many numbers of them this process keeps."""
+    return sum((p.to_local() if isinstance(p, DTensor) else p).numel() for p in parameters)
+
+
+def shard_on_a_processor() -> None:
+    """accelerate 1.15 shards between GPUs only, and elsewhere says nothing. Told so, it does by gloo what it does by
+    NCCL."""
+    begun = AcceleratorState.__init__
+
+    def begin(self, *args, fsdp_plugin=None, **options):
+        begun(self, *args, fsdp_plugin=fsdp_plugin, **options)
+        if fsdp_plugin:
+            self.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+            self.fsdp_plugin = fsdp_plugin
+
+    AcceleratorState.__init__ = begin
 
 
 def by_hand(sharded: bool) -> dict:
@@ -54,10 +78,19 @@ def by_hand(sharded: bool) -> dict:
         if processes.count() > 1:
             distributed.all_reduce(mean)
         losses.append(mean.item() / processes.count())
-    held = sum((p.to_local() if sharded else p).numel() for p in model.parameters())
-    return {"losses": losses, "held": held}
+    return {"losses": losses, "held": held_here(model.parameters())}
 
 
+def by_command(words: list[str]) -> None:
+    """``python -m helpers.pretrain`` where it takes ``--sharded`` without a GPU."""
+    shard_on_a_processor()
+    pretrain.check_device = lambda options: None
+    pretrain.main(words)
+
+
+if sys.argv[1] == "command":
+    by_command(sys.argv[2:])
+    sys.exit()
 texts = (text for _, text in islice(corpus.documents(5), 5000))
 tokenizer = world_tokenizer()
 # Of one length, so that the means of shares are the mean of the batch.
@@ -69,6 +102,9 @@ kind, file = sys.argv[1], Path(sys.argv[2])
 with processes.together():
     if kind == "ddp":
         result = by_trainer(file.with_suffix(""))
+    elif kind == "sharded":
+        shard_on_a_processor()
+        result = by_trainer(file.with_suffix(""), sharded=True)
     elif kind == "accumulated":
         result = by_trainer(file.with_suffix(""), device_batch=2)
     else:

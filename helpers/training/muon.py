@@ -5,10 +5,13 @@ from collections import defaultdict
 
 import torch
 
+from helpers.training import processes
+
 
 class Muon(torch.optim.Muon):
     """torch's Muon, which orthogonalises in bfloat16 and matrix by matrix; here in ``dtype``, equal
-    shapes as one stack.
+    shapes as one stack. Of a model that is cut into shares each process gathers the matrices and
+    keeps its part.
 
     A processor without instructions for bfloat16 multiplies such matrices a hundred times slower
     than in float32.
@@ -31,14 +34,16 @@ class Muon(torch.optim.Muon):
                 for p in parameters:
                     momentum = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
                     momentum.lerp_(p.grad, 1 - group["momentum"])
-                    ahead.append(p.grad.lerp(momentum, group["momentum"]))  # Nesterov
+                    nesterov = p.grad.lerp(momentum, group["momentum"])
+                    ahead.append(processes.whole(nesterov))
                 stack = torch.stack(ahead)
                 updates = orthogonal(
                     stack.to(self.dtype), group["ns_coefficients"], group["ns_steps"], group["eps"]
                 )
                 rate = group["lr"] * 0.2 * max(shape) ** 0.5  # match_rms_adamw
                 for p, update in zip(parameters, updates.to(stack.dtype), strict=True):
-                    p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
+                    p.mul_(1 - group["lr"] * group["weight_decay"])
+                    p.add_(processes.share(update, p), alpha=-rate)
 
 
 def orthogonal(
@@ -108,20 +113,3 @@ class MuonAdamW(torch.optim.Optimizer):
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self._share_groups()
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """The whole state as named tensors, to be written as safetensors."""
-        return {
-            f"{part}.{parameter}.{name}": tensor
-            for part, optimizer in enumerate(self.parts)
-            for parameter, state in optimizer.state_dict()["state"].items()
-            for name, tensor in state.items()
-        }
-
-    def load_tensors(self, tensors: dict[str, torch.Tensor]) -> None:
-        """The inverse of ``tensors``."""
-        whole = self.state_dict()
-        for key, tensor in tensors.items():
-            part, parameter, name = key.split(".")
-            whole["parts"][int(part)]["state"].setdefault(int(parameter), {})[name] = tensor
-        self.load_state_dict(whole)

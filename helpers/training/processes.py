@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import torch
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
+from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import TrainerCallback
 
 from helpers.errors import CourseError
@@ -95,6 +96,24 @@ def any_of(flag: bool) -> bool:
     raised = torch.tensor([int(flag)])
     distributed.all_reduce(raised, distributed.ReduceOp.MAX)
     return bool(raised)
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor that is cut into shares (FSDP2), gathered from all processes; any other as it is."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def share(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Of a tensor that every process has whole, the share of this one, cut as ``like`` is."""
+    if not isinstance(like, DTensor) or tensor.shape != like.shape:
+        return tensor
+    tensor = tensor.to(like.device)
+    return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)
+
+
+def whole_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The weights by name, gathered; those that are tied once."""
+    return {name: whole(weight.detach()) for name, weight in model.named_parameters()}
 
 
 class StopOnSignal(TrainerCallback):
