@@ -5,8 +5,10 @@ python -m helpers.pretrain --size small --seed 1 --out x    another seed, into x
 python -m helpers.pretrain --size medium --text my.txt      own text, with a tokenizer of its own
 python -m helpers.pretrain --size large --resume            go on where a run was interrupted
 python -m helpers.pretrain --benchmark                      the speed and memory of this machine
+python -m helpers.pretrain --benchmark --compile            and what torch.compile makes of it
 
-Several processes, or GPUs, make one run of it (DDP; the same steps, each a share of every batch):
+Several processes, or GPUs, make one run of it: the same steps, each a share of every batch (DDP,
+and each a share of the model too with --sharded, FSDP2):
 
 torchrun --standalone --nproc-per-node 2 -m helpers.pretrain --size large --resume-or-begin
 """
@@ -50,6 +52,8 @@ FEWEST_TOKENS = 64
 #: Memory that a token of the world takes while it is packed.
 BYTES_PER_TOKEN = 70
 
+#: One run at a time on this machine looks for a folder, or clears one away: who holds this file.
+STARTS = Path(__file__)
 BUSY = "another process is training into this folder; wait for it, or give another --out"
 
 
@@ -86,12 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             # A name that this terminal cannot write is no reason to stop.
             stream.reconfigure(errors="backslashreplace")
     try:
+        if not processes.by_torchrun():
+            processes.forget_launchers()
+        check_device(options)
         if options.benchmark:
-            benchmark.benchmark()
+            benchmark.benchmark(options.device, options.compile)
         else:
-            if not processes.by_torchrun():
-                processes.forget_launchers()
-            check_device(options)
             with processes.together(options.device):
                 run(options)
     except CourseError as error:
@@ -130,20 +134,30 @@ def run(options: argparse.Namespace) -> None:
     with ExitStack() as stack:
 
         def begin() -> str:
-            if options.resume_or_begin:
-                options.resume = run_folder_of(out).is_dir()
-            folder = run_folder(out, options, texts)
-            stack.enter_context(files.locked(folder / "settings.json", BUSY))
+            with files.locked(STARTS):
+                if options.resume_or_begin:
+                    options.resume = (run_folder_of(out) / "settings.json").is_file()
+                folder = run_folder(out, options, texts)
+                stack.enter_context(files.locked(folder / "settings.json", BUSY))
             return str(folder)
 
         folder = Path(processes.by_first(begin))
         try:
             train(options, out, folder, texts)
         except CourseError as error:
-            nobody_goes_on = isinstance(error, DivergedError) or not checkpoints.saved(folder)
-            if processes.is_first() and nobody_goes_on:
-                files.remove(folder, "run")
+            if isinstance(error, DivergedError) or not checkpoints.saved(folder):
+                clear(folder, stack)
             raise
+        clear(folder, stack)
+
+
+def clear(folder: Path, held: ExitStack) -> None:
+    """Takes the folder of a run that is over away. Its lock, ``held``, goes first: on a bucket no
+    folder can be moved that holds an open file."""
+    if processes.is_first():
+        with files.locked(STARTS):
+            held.close()
+            files.remove(folder, "run")
 
 
 def run_folder_of(out: Path) -> Path:
@@ -231,7 +245,8 @@ def train(
     trainer = pretrain(
         options.size, data.blocks, data.tokenizer, folder, seed=options.seed, batch=options.batch,
         epochs=data.epochs, learning_rate=options.learning_rate, optimizer=options.optimizer,
-        resume=options.resume or options.resume_or_begin, save_steps=options.save_steps,
+        resume=options.resume or options.resume_or_begin, or_begin=options.resume_or_begin,
+        save_steps=options.save_steps,
         device_batch=options.device_batch, device=options.device, sharded=options.sharded,
         compiled=options.compile,
         dtype=getattr(torch, processes.by_first(lambda: settings_of(folder)["dtype"])),
@@ -261,7 +276,6 @@ def train(
     losses = [{key: row[key] for key in ("step", "loss")} for row in logged(trainer)]
     more = {"losses.json": json.dumps(losses)}
     models.save(model, data.tokenizer, out, models.card(about, rates), more)
-    files.remove(folder, "run")
     print(f"{out}: {about['validation']}, {about['wall time']}")
 
 
@@ -293,7 +307,8 @@ def run_folder(
     files.check_replaceable(folder, "run")
     if (folder / "settings.json").exists():
         with files.locked(folder / "settings.json", BUSY):
-            files.remove(folder, "run")
+            pass  # nobody is at work
+        files.remove(folder, "run")
     with files.atomic_folder(folder, "run") as beside:
         dtype = runtime.fastest_dtype(options.device)
         saved = settings | {"dtype": str(dtype).removeprefix("torch.")}

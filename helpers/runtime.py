@@ -86,18 +86,32 @@ def fastest_dtype(device: str = "cpu") -> torch.dtype:
 
 
 def matmul_flops(
-    rows: int, inner: int, columns: int, dtype: torch.dtype, seconds: float = 0.2
+    rows: int,
+    inner: int,
+    columns: int,
+    dtype: torch.dtype,
+    seconds: float = 0.2,
+    device: str = "cpu",
 ) -> float:
     """FLOP/s of this machine in (rows, inner) @ (inner, columns), measured for about
     ``seconds``."""
-    a, b = torch.ones(rows, inner, dtype=dtype), torch.ones(inner, columns, dtype=dtype)
+    a = torch.ones(rows, inner, dtype=dtype, device=device)
+    b = torch.ones(inner, columns, dtype=dtype, device=device)
     for _ in range(3):
         a @ b
+    wait_for_gpu()
     start, count = time.perf_counter(), 0
-    while (spent := time.perf_counter() - start) < seconds:
+    while time.perf_counter() - start < seconds:
         a @ b
         count += 1
-    return 2 * rows * inner * columns * count / spent
+    wait_for_gpu()
+    return 2 * rows * inner * columns * count / (time.perf_counter() - start)
+
+
+def wait_for_gpu() -> None:
+    """Until a GPU has done what it was told: it is told ahead, so a clock would stop too early."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def no_compiler(device: str = "cpu") -> str | None:

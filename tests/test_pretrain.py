@@ -337,6 +337,33 @@ def test_a_run_is_not_resumed_with_another_text_vocabulary_or_number_of_tokens(q
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "my.txt"]
 
 
+@pytest.mark.parametrize("left", ["a damaged checkpoint", "no checkpoint", "no settings"])
+def test_resume_or_begin_begins_where_nothing_is_whole(quick, undisturbed, tmp_path, monkeypatch, capsys, left):
+    """As a bucket may be, after a machine was taken away before all was sent there."""
+    out, folder = tmp_path / "m", tmp_path / ".m.run"
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain.main([*SETTINGS, "--out", str(out)])
+    newest, *older = reversed(checkpoints.saved(folder))
+    for checkpoint in older if left == "a damaged checkpoint" else [newest, *older]:
+        shutil.rmtree(checkpoint)
+    if left == "a damaged checkpoint":
+        (newest / "model.safetensors").unlink()
+    if left == "no settings":
+        (folder / "settings.json").unlink()
+    pretrain.main([*SETTINGS, "--out", str(out), "--resume-or-begin"])
+    ended = load_file(out / "model.safetensors")
+    assert all(torch.equal(ended[name], tensor) for name, tensor in undisturbed.items())
+    aside = [f".m.run.damaged-{newest.name}"] if left == "a damaged checkpoint" else []
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*aside, "m"]
+    assert ("is passed over" in capsys.readouterr().out) == bool(aside)
+
+
 def test_two_runs_into_one_folder_are_refused(quick, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "helpers.pretrain", "--tokens", "3000000", "--out", tmp_path / "m"],

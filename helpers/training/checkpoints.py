@@ -22,16 +22,17 @@ def saved(folder: Path) -> list[Path]:
     return sorted(numbered, key=lambda path: int(path.name.rpartition("-")[2]))
 
 
-def latest(folder: Path) -> Path | None:
+def latest(folder: Path, or_none: bool = False) -> Path | None:
     """The latest whole checkpoint in a folder, None if there is none at all. A damaged one is named
-    and passed over: it is put beside the folder. Raises CourseError if all are damaged."""
+    and passed over: it is put beside the folder. If all are damaged, CourseError, or with
+    ``or_none`` none."""
     every = saved(folder)
     for checkpoint in reversed(every):
         damage = files.damage(checkpoint)
         if damage is None:
             return checkpoint
         aside = folder.with_name(f"{folder.name}.damaged-{checkpoint.name}")
-        if checkpoint == every[0]:
+        if checkpoint == every[0] and not or_none:
             raise CourseError(
                 f"{checkpoint}: a damaged checkpoint ({damage}); run the command without --resume"
             )

@@ -45,6 +45,7 @@ class StepTimes(TrainerCallback):
         self.begun = time.perf_counter()
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
+        runtime.wait_for_gpu()
         self.seconds.append(time.perf_counter() - self.begun)
 
 

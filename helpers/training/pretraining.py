@@ -97,6 +97,7 @@ def pretrain(
     optimizer: str = "muon",
     epochs: float = 1,
     resume: bool = False,
+    or_begin: bool = False,
     save_steps: int | None = None,
     device: str = "cpu",
     dtype: torch.dtype | None = None,
@@ -111,10 +112,14 @@ def pretrain(
     ``batch`` blocks make a step, however many processes share them (torchrun, DDP); each computes
     ``device_batch`` of them at once (all of its own if None), and accumulates the gradients.
 
-    ``folder`` takes the checkpoints, one every ``save_steps`` steps (none if None). ``dtype`` is
-    what matrices are multiplied in, by default the faster; weights and optimizer stay in float32.
-    ``sharded``: each process keeps its share of weights and optimizer (FSDP2, between GPUs) instead
-    of all (DDP). ``compiled``: by torch.compile, half a minute for steps a quarter quicker.
+    ``folder`` takes the checkpoints, one every ``save_steps`` steps (none if None). ``resume`` goes
+    on from the latest that is whole; if all are damaged, CourseError, or with ``or_begin`` from the
+    start.
+
+    ``dtype`` is what matrices are multiplied in, by default the faster; weights and optimizer stay
+    in float32. ``sharded``: each process keeps its share of weights and optimizer (FSDP2, between
+    GPUs) instead of all (DDP). ``compiled``: by torch.compile, half a minute for steps a quarter
+    quicker.
 
     The model is ``trainer.model``, the losses ``trainer.state.log_history``. Raises CourseError for
     no blocks, numbers out of range, an unknown optimizer, and a run that diverges; StoppedError for
@@ -124,7 +129,9 @@ def pretrain(
     require_number("epochs", epochs, 1e-12)
     at_once = share_of(batch, device_batch)
     runtime.keep_memory()
-    latest = processes.by_first(lambda: _name(checkpoints.latest(folder))) if resume else None
+    latest = None
+    if resume:
+        latest = processes.by_first(lambda: _name(checkpoints.latest(folder, or_begin)))
     torch.manual_seed(seed)
     model = LlamaForCausalLM(models.config_for(size, tokenizer)).to(device)
     if device == "cpu":
