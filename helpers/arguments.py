@@ -109,7 +109,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--compile",
         action="store_true",
-        help="torch.compile: half a minute once, then steps a quarter quicker",
+        help="torch.compile: half a minute once, then bfloat16 steps a quarter quicker",
     )
     parser.add_argument(
         "--threads", type=whole(1, 1024), help="processor threads (default: one a core)"
