@@ -10,8 +10,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
+from helpers import runtime
 from helpers.training import checkpoints
 
 ROOT = Path(__file__).parent.parent
@@ -48,12 +50,16 @@ def alone(folder):
     return {kind: result(1, kind, folder) for kind in ("ddp", "bare")}
 
 
-@pytest.mark.parametrize("kind, share", [("ddp", 1), ("accumulated", 1), ("sharded", 1 / 2)])
+@pytest.mark.parametrize("kind, share", [("ddp", 1), ("accumulated", 1), ("sharded", 1 / 2), ("fast", 1 / 2)])
 def test_two_processes_train_as_one(alone, folder, kind, share):
+    """The last is sharded, in bfloat16 and compiled, against one process in float32."""
+    if kind == "fast" and runtime.fastest_dtype() == torch.float32:
+        pytest.skip("bfloat16 takes minutes on this processor")
     one, two = alone["ddp"], result(2, kind, folder)
     assert two["held"] == pytest.approx(share * one["held"], rel=0.01)
     assert len(two["losses"]) == 5 and two["losses"] == pytest.approx(one["losses"], abs=1e-3)
-    assert two["weights"] == pytest.approx(one["weights"], rel=1e-4) and two["losses"][-1] < two["losses"][0] - 1
+    assert two["weights"] == pytest.approx(one["weights"], rel=1e-3 if kind == "fast" else 1e-4)
+    assert two["losses"][-1] < two["losses"][0] - 1
 
 
 def test_sharded_parameters_train_as_whole_ones_and_each_process_holds_half(alone, folder):

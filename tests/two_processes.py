@@ -18,7 +18,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import LlamaForCausalLM
 
-from helpers import pretrain
+from helpers import pretrain, runtime
 from helpers.lm import models
 from helpers.training import common, packing, pretraining, processes
 from helpers.world import corpus
@@ -29,9 +29,8 @@ BATCH, STEPS = 8, 50
 
 def by_trainer(folder: Path, **options) -> dict:
     """The losses that the Trainer logs, and a checksum of the weights in the end."""
-    trainer = pretraining.pretrain(
-        "small", blocks, tokenizer, folder, batch=BATCH, dtype=torch.float32, progress=False, **options
-    )
+    options = {"batch": BATCH, "dtype": torch.float32, "progress": False} | options
+    trainer = pretraining.pretrain("small", blocks, tokenizer, folder, **options)
     weights = sum(weight.double().abs().sum().item() for weight in trainer.model.parameters())
     trained = [p for group in trainer.optimizer.param_groups for p in group["params"]]
     return {"losses": common.losses(trainer), "weights": weights, "held": held_here(trained)}
@@ -52,6 +51,8 @@ def shard_on_a_processor() -> None:
         if fsdp_plugin:
             self.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
             self.fsdp_plugin = fsdp_plugin
+            if self._mixed_precision != "no":
+                fsdp_plugin.set_mixed_precision(self._mixed_precision)
 
     AcceleratorState.__init__ = begin
 
@@ -105,6 +106,10 @@ with processes.together():
     elif kind == "sharded":
         shard_on_a_processor()
         result = by_trainer(file.with_suffix(""), sharded=True)
+    elif kind == "fast":
+        shard_on_a_processor()
+        options = {"dtype": torch.bfloat16, "compiled": runtime.no_compiler() is None}
+        result = by_trainer(file.with_suffix(""), sharded=True, **options)
     elif kind == "accumulated":
         result = by_trainer(file.with_suffix(""), device_batch=2)
     else:

@@ -83,15 +83,19 @@ class SafeTrainer(Trainer):
             self.optimizer = self.make_optimizer()
         return self.optimizer
 
+    def bare_model(self) -> torch.nn.Module:
+        """The model by its own names, also when it is compiled."""
+        return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+
     def _save_checkpoint(self, model, trial) -> None:
-        weights = processes.whole_weights(self.model)
+        weights = processes.whole_weights(self.bare_model())
         state = state_tensors(self.optimizer.optimizer)
         if not self.args.should_save:  # one of several processes does it for all
             return
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         earlier = saved(folder.parent)
         with files.atomic_folder(folder, "checkpoint") as beside:
-            self.model.save_pretrained(beside, state_dict=weights)
+            self.bare_model().save_pretrained(beside, state_dict=weights)
             save_file(state, beside / "optimizer.safetensors")
             rates = {"last_lr": self.lr_scheduler.get_last_lr()}
             (beside / "scheduler.json").write_text(json.dumps(rates), encoding="utf-8")
@@ -104,9 +108,7 @@ class SafeTrainer(Trainer):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         weights = load_file(Path(resume_from_checkpoint) / "model.safetensors")
-        with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
-                parameter.copy_(processes.share(weights[name], parameter))
+        processes.load_weights(self.bare_model(), weights)
 
     def _load_optimizer_and_scheduler(self, checkpoint) -> None:
         if checkpoint is None:

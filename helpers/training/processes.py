@@ -116,6 +116,14 @@ def whole_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: whole(weight.detach()) for name, weight in model.named_parameters()}
 
 
+@torch.no_grad()
+def load_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """The inverse of ``whole_weights``; each process keeps its share. KeyError for a name that is
+    not there."""
+    for name, parameter in model.named_parameters():
+        parameter.copy_(share(weights[name], parameter))
+
+
 class StopOnSignal(TrainerCallback):
     """On SIGTERM, which a cloud sends before it takes a machine away, saves a checkpoint and stops
     after the step that is being made. The processes agree on it, since a signal reaches them at
