@@ -31,7 +31,8 @@ def by_trainer(folder: Path, **options) -> dict:
     """The losses that the Trainer logs, and a checksum of the weights in the end."""
     options = {"batch": BATCH, "dtype": torch.float32, "progress": False} | options
     trainer = pretraining.pretrain("small", blocks, tokenizer, folder, **options)
-    weights = sum(weight.double().abs().sum().item() for weight in trainer.model.parameters())
+    ended = trainer.model.parameters() if processes.is_first() else ()
+    weights = sum(weight.double().abs().sum().item() for weight in ended)
     trained = [p for group in trainer.optimizer.param_groups for p in group["params"]]
     return {"losses": common.losses(trainer), "weights": weights, "held": held_here(trained)}
 

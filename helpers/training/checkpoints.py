@@ -45,18 +45,19 @@ def latest(folder: Path, or_none: bool = False) -> Path | None:
 
 
 def state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The state of an optimizer, or of each of its ``parts``, as named tensors. Those that are cut
-    into shares are gathered: all processes have to call it."""
-    return {
-        f"{part}.{parameter}.{name}": processes.whole(tensor)
+    """The state of an optimizer, or of each of its ``parts``, as named tensors, gathered for the
+    first process: all have to call it."""
+    return processes.gathered(
+        (f"{part}.{parameter}.{name}", tensor)
         for part, one in enumerate(getattr(optimizer, "parts", [optimizer]))
         for parameter, state in one.state_dict()["state"].items()
         for name, tensor in state.items()
-    }
+    )
 
 
 def load_state_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """The inverse of ``state_tensors``; each process keeps its share."""
+    """The inverse of ``state_tensors``: all processes have the tensors, and each keeps copies of
+    its share."""
     whole = optimizer.state_dict()
     parameters = [
         [parameter for group in one.param_groups for parameter in group["params"]]
@@ -65,7 +66,9 @@ def load_state_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, torc
     for key, tensor in tensors.items():
         part, parameter, name = key.split(".")
         state = whole.get("parts", [whole])[int(part)]["state"].setdefault(int(parameter), {})
-        state[name] = processes.share(tensor, parameters[int(part)][int(parameter)])
+        # A copy: a file stays mapped as long as its own tensors live, and what is mapped cannot be
+        # removed on Windows.
+        state[name] = processes.share(tensor.clone(), parameters[int(part)][int(parameter)])
     optimizer.load_state_dict(whole)
 
 
@@ -88,7 +91,7 @@ class SafeTrainer(Trainer):
         return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
 
     def _save_checkpoint(self, model, trial) -> None:
-        weights = processes.whole_weights(self.bare_model())
+        weights = processes.gathered(self.bare_model().named_parameters())
         state = state_tensors(self.optimizer.optimizer)
         if not self.args.should_save:  # one of several processes does it for all
             return
@@ -114,13 +117,7 @@ class SafeTrainer(Trainer):
         if checkpoint is None:
             return
         folder = Path(checkpoint)
-        # Copies: the file stays mapped as long as its own tensors live, and what is mapped cannot
-        # be removed on Windows.
-        state = {
-            name: tensor.clone()
-            for name, tensor in load_file(folder / "optimizer.safetensors").items()
-        }
-        load_state_tensors(self.optimizer.optimizer, state)
+        load_state_tensors(self.optimizer.optimizer, load_file(folder / "optimizer.safetensors"))
         self.lr_scheduler.last_epoch = self.lr_scheduler._step_count = self.state.global_step
         rates = json.loads((folder / "scheduler.json").read_text(encoding="utf-8"))["last_lr"]
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):

@@ -122,9 +122,10 @@ def pretrain(
     GPUs) instead of all (DDP). ``compiled``: by torch.compile, half a minute for steps in bfloat16
     a quarter quicker.
 
-    The model is ``trainer.model``, the losses ``trainer.state.log_history``. Raises CourseError for
-    no blocks, numbers out of range, an unknown optimizer, and a run that diverges; StoppedError for
-    one that was stopped by SIGTERM, after a checkpoint.
+    The model is ``trainer.model`` (if sharded, in the first process only), the losses
+    ``trainer.state.log_history``. Raises CourseError for no blocks, numbers out of range, an
+    unknown optimizer, and a run that diverges; StoppedError for one that was stopped by SIGTERM,
+    after a checkpoint.
     """
     require_some(blocks, "blocks to train on")
     require_number("epochs", epochs, 1e-12)
@@ -193,7 +194,8 @@ def pretrain(
             "with --resume"
         )
     if sharded:
-        weights = processes.whole_weights(trainer.bare_model())
+        weights = processes.gathered(trainer.bare_model().named_parameters())
+    if sharded and processes.is_first():
         trainer.model = LlamaForCausalLM(models.config_for(size, tokenizer)).to(device)
         processes.load_weights(trainer.model, weights)
     trainer.model.eval()

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -111,15 +111,21 @@ def share(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)
 
 
-def whole_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The weights by name, gathered; those that are tied once."""
-    return {name: whole(weight.detach()) for name, weight in model.named_parameters()}
+def gathered(tensors: Iterable[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Tensors by name, whole and in the memory of the processor, for the first process. All have to
+    call it; the others get nothing, so that none needs room for more than one at a time."""
+    kept = {}
+    for name, tensor in tensors:
+        all_of_it = whole(tensor.detach())
+        if is_first():
+            kept[name] = all_of_it.cpu()
+    return kept
 
 
 @torch.no_grad()
 def load_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    """The inverse of ``whole_weights``; each process keeps its share. KeyError for a name that is
-    not there."""
+    """Into each parameter the tensor of its name, or the share of this process. KeyError for a name
+    that is not there."""
     for name, parameter in model.named_parameters():
         parameter.copy_(share(weights[name], parameter))
 
