@@ -98,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             with processes.together(options.device):
                 run(options)
+                if options.sharded:
+                    processes.leave()
     except CourseError as error:
         sys.exit(f"error: {error}" if processes.is_first() else 1)
 
