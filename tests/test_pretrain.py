@@ -463,6 +463,9 @@ def test_a_damaged_latest_checkpoint_is_passed_over_and_named(blocks, tokenizer,
     said = capsys.readouterr().out
     assert f"{folder / 'checkpoint-20'}: a damaged checkpoint" in said and "optimizer.safetensors" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.damaged-checkpoint-20"]
+    (folder / "checkpoint-20" / "optimizer.safetensors").unlink()
+    assert checkpoints.latest(folder) == folder / "checkpoint-15"
+    assert {path.name for path in tmp_path.iterdir()} >= {"run.damaged-checkpoint-20", "run.damaged-checkpoint-20-again"}
 
 
 def test_a_run_that_gets_a_signal_saves_and_stops_and_goes_on(blocks, tokenizer, whole, tmp_path, course_error):

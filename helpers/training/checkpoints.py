@@ -32,6 +32,8 @@ def latest(folder: Path, or_none: bool = False) -> Path | None:
         if damage is None:
             return checkpoint
         aside = folder.with_name(f"{folder.name}.damaged-{checkpoint.name}")
+        while aside.exists():  # it was damaged before, and made anew
+            aside = aside.with_name(f"{aside.name}-again")
         if checkpoint == every[0] and not or_none:
             raise CourseError(
                 f"{checkpoint}: a damaged checkpoint ({damage}); run the command without --resume"
