@@ -302,8 +302,8 @@ def test_a_run_killed_at_any_moment_goes_on_and_ends_in_the_same_weights(quick, 
     for checkpoint in checkpoints.saved(folder):  # whole or not there
         assert load_file(checkpoint / "model.safetensors") and load_file(checkpoint / "optimizer.safetensors")
         assert (checkpoint / "trainer_state.json").exists() and (checkpoint / "scheduler.json").exists()
-    pickles = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".safetensors", ".json")]
-    assert pickles == []
+    left = [path for path in folder.rglob("*") if path.is_file() and path.parent.suffix != ".part"]
+    assert {path.suffix for path in left} <= {".safetensors", ".json"}  # no pickle; what is half-written may be anything
     if folder.exists():
         assert str(folder) in refused(*SETTINGS, "--seed", 1, "--out", out, "--resume")
         pretrain.main([*SETTINGS, "--out", str(out), "--resume"])
