@@ -18,6 +18,7 @@ their own.
     benchmark   how fast this machine trains
     arguments   of the pretraining run
     tokenise    a text tokenised once, for long runs (``python -m helpers.tokenise --help``)
+    runs        the folder of a pretraining run: settings, checkpoints, the end
     pretrain    the pretraining run (``python -m helpers.pretrain --help``)
     feedback/   preferences, labels, the widget
     profiles    on what a notebook runs, and how much of it
@@ -40,6 +41,13 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 OFFLINE = os.environ.get("COURSE_PROFILE", "tiny") == "tiny" and "HF_HUB_OFFLINE" not in os.environ
 if OFFLINE:
     os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def one_gpu() -> None:
+    """Leaves this process one GPU of several: the Trainer would spread over all, with batches that
+    are larger than it was told. To be called before torch looks for GPUs."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    os.environ["CUDA_VISIBLE_DEVICES"] = given.partition(",")[0]
 
 
 def online() -> None:

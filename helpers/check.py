@@ -158,13 +158,13 @@ def click_in(address: str) -> None:
     from helpers import lab
 
     with lab.page(address) as (page, expect):
-        page.locator(".jp-LauncherCard", has_text="Python 3").first.click(timeout=30_000)
-        lab.wait_for_kernel(page, 30)
+        page.locator(".jp-LauncherCard", has_text="Python 3").first.click(timeout=60_000)
+        lab.wait_for_kernel(page)
         page.locator(".jp-CodeCell .cm-content").first.click()
         page.keyboard.type("from helpers import check; check.two_pairs('labels.jsonl')")
         page.keyboard.press("Shift+Enter")
-        page.locator(".labelling-card-right").click(timeout=30_000)
-        expect(page.locator(".labelling-count")).to_have_text("1 of 2", timeout=10_000)
+        page.locator(".labelling-card-right").click(timeout=60_000)
+        expect(page.locator(".labelling-count")).to_have_text("1 of 2")
 
 
 def two_pairs(file: str) -> object:

@@ -31,15 +31,25 @@ def server(folder: Path) -> Iterator[str]:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
     try:
         deadline = time.monotonic() + 60
-        while not (found := list((folder / "JUPYTER_RUNTIME_DIR").glob("jpserver-*.json"))):
+        while not (url := _url(folder / "JUPYTER_RUNTIME_DIR")):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((folder / "server.log").read_text(encoding="utf-8"))
             time.sleep(0.2)
-        time.sleep(0.5)
-        yield json.loads(found[0].read_text(encoding="utf-8"))["url"] + "lab/"
+        yield url + "lab/"
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _url(folder: Path) -> str | None:
+    """Where a server says that it is; None as long as it has not written it, whole."""
+    try:
+        return json.loads(next(folder.glob("jpserver-*.json")).read_text(encoding="utf-8"))["url"]
+    except (StopIteration, ValueError):
+        return None
 
 
 def wait_for_kernel(page, seconds: float = 60) -> None:
@@ -65,4 +75,5 @@ def page(address: str) -> Iterator[tuple]:
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=browser(), args=options).new_page()
         opened.goto(address)
+        expect.set_options(timeout=60_000)
         yield opened, expect

@@ -21,9 +21,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
@@ -32,17 +30,17 @@ import torch
 from datasets import Dataset
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from helpers import benchmark, compat, files, runtime
+from helpers import benchmark, compat, files, runs, runtime
 from helpers.arguments import PASSES, parsed
 from helpers.errors import CourseError
 from helpers.lm import ask, models
 from helpers.texts import bytes_in, own_texts
-from helpers.training import checkpoints, processes
-from helpers.training.common import logged
+from helpers.training import processes
+from helpers.training.common import Speed, logged
 from helpers.training.packing import bits_per_byte, pack, pieces_of, token_count
 from helpers.training.pretraining import RECIPE, DivergedError, pretrain, settings_of, share_of
 from helpers.training.tokens import Tokens
-from helpers.world import facts, skills
+from helpers.world import skills
 from helpers.world.corpus import validation_texts, world_texts
 from helpers.world.tokenizer import VOCAB_SIZE, train_tokenizer, world_tokenizer
 
@@ -51,10 +49,6 @@ FEWEST_TOKENS = 64
 
 #: Memory that a token of the world takes while it is packed.
 BYTES_PER_TOKEN = 70
-
-#: One run at a time on this machine looks for a folder, or clears one away: who holds this file.
-STARTS = Path(__file__)
-BUSY = "another process is training into this folder; wait for it, or give another --out"
 
 
 def results(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> dict[str, str]:
@@ -91,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         if not processes.by_torchrun():
-            processes.forget_launchers()
+            processes.stand_alone()
         check_device(options)
         if options.benchmark:
             benchmark.benchmark(options.device, options.compile)
@@ -101,7 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 if options.sharded:
                     processes.leave()
     except CourseError as error:
-        sys.exit(f"error: {error}" if processes.is_first() else 1)
+        if not processes.is_first_here():
+            time.sleep(10)  # torchrun ends all when one ends: the first has to speak before
+            sys.exit(1)
+        sys.exit(f"error: {error}")
 
 
 def check_device(options: argparse.Namespace) -> None:
@@ -110,7 +107,13 @@ def check_device(options: argparse.Namespace) -> None:
     cards = torch.cuda.device_count() if options.device == "cuda" else math.inf
     wanted = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if wanted > cards:
-        raise CourseError(f"--device cuda: {wanted} GPUs are needed here, and there are {cards}")
+        few = f"{wanted} GPUs are needed here, and there are {cards}"
+        only = os.environ.get("CUDA_VISIBLE_DEVICES")
+        raise CourseError(
+            f"--device cuda: {few}" + (f" (CUDA_VISIBLE_DEVICES={only})" if only else "")
+        )
+    if options.device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     if options.sharded and (options.device == "cpu" or processes.count() == 1):
         raise CourseError("--sharded: several GPUs are needed (--device cuda, by torchrun)")
     share_of(options.batch, options.device_batch)
@@ -118,53 +121,50 @@ def check_device(options: argparse.Namespace) -> None:
         raise CourseError(f"--compile: does not work here ({reason}); leave it out")
 
 
-def run(options: argparse.Namespace) -> None:
-    """One whole run of the command: data, training with checkpoints, the model with its card."""
-    out = Path(processes.by_first(lambda: str(target(options))))
+def check_memory(options: argparse.Namespace) -> None:
+    """Raises CourseError if the processes of this machine cannot pack so many tokens in it."""
     most = options.tokens or RECIPE["tokens"]
     bytes_given = sum(map(bytes_in, options.text or ()))
     packed = 0 if options.data else min(most, bytes_given // 3) if options.text else most
-    needed = BYTES_PER_TOKEN * packed
+    needed = BYTES_PER_TOKEN * packed * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if needed > (free := psutil.virtual_memory().available):
         raise CourseError(
             f"--tokens {most}: {needed / 1e9:.1f} GB of memory are needed, {free / 1e9:.1f} are "
             "free; take fewer"
         )
-    # Eight bytes a token are enough of any text, but of one that repeats itself, and there more
-    # would teach nothing either.
-    texts = own_texts(options.text, 8 * most + 100_000) if options.text else None
-    with ExitStack() as stack:
 
-        def begin() -> str:
-            with files.locked(STARTS):
-                if options.resume_or_begin:
-                    options.resume = (run_folder_of(out) / "settings.json").is_file()
-                folder = run_folder(out, options, texts)
-                stack.enter_context(files.locked(folder / "settings.json", BUSY))
-            return str(folder)
 
-        folder = Path(processes.by_first(begin))
+def texts_of(options: argparse.Namespace) -> tuple[list[str], list[str]] | None:
+    """The reader's own texts, for training and for validation; None for the world's. Eight bytes a
+    token are enough of any text, but of one that repeats itself, and there more would teach nothing
+    either."""
+    most = options.tokens or RECIPE["tokens"]
+    return own_texts(options.text, 8 * most + 100_000) if options.text else None
+
+
+def run(options: argparse.Namespace) -> None:
+    """One whole run of the command: data, training with checkpoints, the model with its card. With
+    ``--resume-or-begin`` nothing is done where the model is there already."""
+    out = Path(processes.by_first(lambda: str(target(options))))
+    processes.agreed(lambda: check_memory(options))
+    texts = processes.agreed(lambda: texts_of(options))
+    wanted = runs.settings(options, texts)
+
+    def finished() -> str | None:
+        return "yes" if options.resume_or_begin and runs.is_finished(out, wanted) else None
+
+    if processes.by_first(finished):
+        if processes.is_first():
+            print(f"{out}: is there already, whole; take another --out to train anew")
+        runs.clear(runs.folder_of(out))
+        return
+    with runs.held(out, options, wanted) as folder:
         try:
-            train(options, out, folder, texts)
-        except CourseError as error:
-            if isinstance(error, DivergedError) or not checkpoints.saved(folder):
-                clear(folder, stack)
-            raise
-        clear(folder, stack)
-
-
-def clear(folder: Path, held: ExitStack) -> None:
-    """Takes the folder of a run that is over away. Its lock, ``held``, goes first: on a bucket no
-    folder can be moved that holds an open file."""
-    if processes.is_first():
-        with files.locked(STARTS):
-            held.close()
-            files.remove(folder, "run")
-
-
-def run_folder_of(out: Path) -> Path:
-    """Where the checkpoints of a run are, beside its model."""
-    return out.with_name(f".{out.name}.run")
+            train(options, out, folder, texts, wanted)
+        except torch.OutOfMemoryError:
+            raise CourseError(
+                f"--device {options.device}: its memory is full; give a smaller --device-batch"
+            ) from None
 
 
 def target(options: argparse.Namespace) -> Path:
@@ -237,20 +237,25 @@ def data_of(options: argparse.Namespace, texts: tuple[list[str], list[str]] | No
 
 
 def train(
-    options: argparse.Namespace, out: Path, folder: Path, texts: tuple[list[str], list[str]] | None
+    options: argparse.Namespace,
+    out: Path,
+    folder: Path,
+    texts: tuple[list[str], list[str]] | None,
+    wanted: dict[str, object],
 ) -> None:
-    """Pretrains with checkpoints in ``folder``, and saves the model at ``out``."""
-    data = data_of(options, texts)
+    """Pretrains with checkpoints in ``folder``, and saves the model of the ``wanted`` settings at
+    ``out``."""
+    data = processes.agreed(lambda: data_of(options, texts))
     if processes.is_first():
         print(f"{data.tokens:,} tokens; {runtime.machine()}")
-    start = time.perf_counter()
+    start, speed = time.perf_counter(), Speed()
     trainer = pretrain(
         options.size, data.blocks, data.tokenizer, folder, seed=options.seed, batch=options.batch,
         epochs=data.epochs, learning_rate=options.learning_rate, optimizer=options.optimizer,
         resume=options.resume or options.resume_or_begin, or_begin=options.resume_or_begin,
         save_steps=options.save_steps,
         device_batch=options.device_batch, device=options.device, sharded=options.sharded,
-        compiled=options.compile,
+        compiled=options.compile, callbacks=[speed],
         dtype=getattr(torch, processes.by_first(lambda: settings_of(folder)["dtype"])),
     )  # fmt: skip
     if not processes.is_first():
@@ -270,68 +275,24 @@ def train(
         "parameters": f"{model.num_parameters():,}, of which embeddings "
         f"{model.get_input_embeddings().weight.numel():,}",
         "wall time": f"{minutes:.1f} minutes" + (" since it was resumed" if options.resume else ""),
+        "speed": speed_in_words(options, speed),
         "machine": runtime.machine(),
         "validation": f"{measured:.4f} bits per byte",
         "licence of the text": "the reader's own text" if own else "generated by this course",
     }
     rates = {} if own else results(model, data.tokenizer)
     losses = [{key: row[key] for key in ("step", "loss")} for row in logged(trainer)]
-    more = {"losses.json": json.dumps(losses)}
+    more = {"losses.json": json.dumps(losses), runs.SETTINGS: json.dumps(wanted)}
     models.save(model, data.tokenizer, out, models.card(about, rates), more)
-    print(f"{out}: {about['validation']}, {about['wall time']}")
+    print(f"{out}: {about['validation']}, {about['speed']}, {about['wall time']}")
 
 
-def run_folder(
-    out: Path, options: argparse.Namespace, texts: tuple[list[str], list[str]] | None
-) -> Path:
-    """The folder beside ``out`` for the checkpoints of this run, emptied unless it is resumed.
-
-    Raises CourseError where ``--resume`` finds nothing to go on with, or a run of other settings or
-    of another text, where another process is at work, and where anything else is there.
-    """
-    folder = run_folder_of(out)
-    keys = ("size", "seed", "optimizer", "batch", "learning_rate", "tokens", "vocab_size")
-    settings = {key.replace("_", "-"): getattr(options, key) for key in keys}
-    settings["checksum of the text"] = text_checksum(texts, options.data)
-    if options.resume:
-        if not folder.is_dir():
-            raise CourseError(
-                f"{folder}: no checkpoint to resume from; run the command without --resume"
-            )
-        earlier = settings_of(folder)
-        if other := [key for key, value in settings.items() if earlier.get(key) != value]:
-            other_settings = f"{other[0]} {earlier.get(other[0])}, not {settings[other[0]]}"
-            raise CourseError(
-                f"{folder}: holds a run of {other_settings}; repeat its options and text, or run "
-                "without --resume"
-            )
-        return folder
-    files.check_replaceable(folder, "run")
-    if (folder / "settings.json").exists():
-        with files.locked(folder / "settings.json", BUSY):
-            pass  # nobody is at work
-        files.remove(folder, "run")
-    with files.atomic_folder(folder, "run") as beside:
-        dtype = runtime.fastest_dtype(options.device)
-        saved = settings | {"dtype": str(dtype).removeprefix("torch.")}
-        (beside / "settings.json").write_text(json.dumps(saved), encoding="utf-8")
-    return folder
-
-
-def text_checksum(texts: tuple[list[str], list[str]] | None, data: Path | None = None) -> str:
-    """The first digits of a SHA-256 of the reader's own texts, of what ``data`` lists of its files,
-    or of the facts of the world."""
-    if data:
-        with suppress(OSError):
-            return files.checksum(data / files.MANIFEST)[:12]
-    digest = sha256()
-    for text in (
-        [text for part in texts for text in part]
-        if texts
-        else map(repr, map(facts.table, facts.names()))
-    ):
-        digest.update(text.encode() + b"\0")
-    return digest.hexdigest()[:12]
+def speed_in_words(options: argparse.Namespace, speed: Speed) -> str:
+    """How many tokens a second all processes together have trained on."""
+    if speed.steps_per_second is None:
+        return "too short to tell its speed"
+    tokens_a_step = options.batch * models.size_named(options.size).block
+    return f"{speed.steps_per_second * tokens_a_step:,.0f} tokens a second"
 
 
 if __name__ == "__main__":

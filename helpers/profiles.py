@@ -62,48 +62,17 @@ class Budget:
     demonstrations: tuple[int, ...] = (8, 64, 512, 2048)
 
 
-PROCESSORS = Budget(
-    draws=20,
-    queries=3,
-    controls=60,
-    orders=4,
-    lists=8,
-    timed=8,
-    shots_of_news=(0, 4, 8),
-    test=None,
-    medical=100,
-    shots_of_prompts=(0, 8),
-    learning_rates=(),
-    sweeps=False,
-    instructions=80,
-    demonstrations=(128, 1024),
-)
-CARD = replace(
-    PROCESSORS,
-    draws=40,
-    queries=5,
-    controls=200,
-    orders=20,
-    lists=24,
-    medical=None,
-    instructions=None,
+CARD = Budget(
+    timed=8, shots_of_news=(0, 4, 8), test=None, shots_of_prompts=(0, 8), learning_rates=(),
+    sweeps=False, demonstrations=(128, 1024),
+)  # fmt: skip
+PROCESSORS = replace(
+    CARD, draws=20, queries=3, controls=60, orders=4, lists=8, medical=100, instructions=80
 )
 REHEARSAL = replace(
-    PROCESSORS,
-    prompts=3,
-    draws=3,
-    queries=1,
-    controls=4,
-    orders=1,
-    lists=2,
-    timed=2,
-    test=20,
-    medical=5,
-    prompted=8,
-    chosen_on=8,
-    instructions=4,
-    demonstrations=(16, 32),
-)
+    PROCESSORS, prompts=3, draws=3, queries=1, controls=4, orders=1, lists=2, timed=2, test=20,
+    medical=5, prompted=8, chosen_on=8, instructions=4, demonstrations=(16, 32),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -210,7 +179,7 @@ def current() -> Profile:
         raise CourseError(
             f"unknown profile COURSE_PROFILE={name!r}; the profiles are {', '.join(setup.PROFILES)}"
         )
-    processes.forget_launchers()  # a notebook is one process
+    processes.stand_alone()  # a notebook is one process
     runtime.follow_quota()
     if name == "real":
         return real()

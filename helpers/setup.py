@@ -86,8 +86,7 @@ def ready(tag: str = "", profile: str = "") -> None:
     choose(profile)
     if not host():
         return
-    # Before torch is loaded; several without a launcher, and trl refuses.
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    helpers.one_gpu()  # before torch is loaded
     there = _git_tag()
     if tag and there and tag != there:
         stop(
@@ -227,16 +226,8 @@ def wheels(folder: Path) -> None:
     """Downloads everything that requirements.txt asks for into a folder. The exit status is
     pip's."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "-d",
-        folder,
-        "-r",
-        ROOT / "requirements.txt",
-    ]
+    command = [sys.executable, "-m", "pip", "download"]
+    command += ["-d", folder, "-r", ROOT / "requirements.txt"]
     status = subprocess.run(command, check=False).returncode
     if status:
         sys.exit(

@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
 
+import helpers
 from helpers import pretrain, runtime
 from helpers.lm import models
 from helpers.lm.models import BLOCK
@@ -360,8 +361,119 @@ def test_resume_or_begin_begins_where_nothing_is_whole(quick, undisturbed, tmp_p
     ended = load_file(out / "model.safetensors")
     assert all(torch.equal(ended[name], tensor) for name, tensor in undisturbed.items())
     aside = [f".m.run.damaged-{newest.name}"] if left == "a damaged checkpoint" else []
-    assert sorted(path.name for path in tmp_path.iterdir()) == [*aside, "m"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".m.run", *aside, "m"]
     assert ("is passed over" in capsys.readouterr().out) == bool(aside)
+
+
+def test_started_over_and_over_a_run_is_made_once(quick, undisturbed, tmp_path, monkeypatch, capsys):
+    """As a cloud starts a job again, whatever it ended by; and its bucket may not have received the model in time."""
+    out, words = tmp_path / "m", [*SETTINGS, "--out", str(tmp_path / "m"), "--resume-or-begin"]
+    pretrain.main(words)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".m.run", "m"]  # checkpoints until the model is seen
+    (out / "model.safetensors").unlink()
+    monkeypatch.setattr(checkpoints.SafeTrainer, "training_step", lambda *args, **kwargs: pytest.fail("a step was made"))
+    capsys.readouterr()
+    pretrain.main(words)
+    ended = load_file(out / "model.safetensors")
+    assert all(torch.equal(ended[name], tensor) for name, tensor in undisturbed.items())
+    assert "is there already" not in capsys.readouterr().out
+    pretrain.main(words)
+    assert "is there already, whole" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_run_that_diverged_is_not_begun_over_and_over(quick, tmp_path):
+    words = ["--size", "small", "--tokens", "130000", "--out", tmp_path / "m", "--resume-or-begin"]
+    assert "diverged" in refused(*words, "--learning-rate", "1e9")
+    assert "not begun again" in (said := refused(*words, "--learning-rate", "1e9")) and "lower" in said
+    pretrain.main([str(word) for word in words])  # another rate is another run
+    assert (tmp_path / "m" / "model.safetensors").exists()
+
+
+def test_what_a_bucket_left_half_moved_is_put_aside(blocks, tokenizer, whole, tmp_path, capsys):
+    """It moves a folder file by file, the smallest first: the large ones are left, without their manifest."""
+    folder = tmp_path / "run"
+    run(blocks, tokenizer, folder, save_steps=5)
+    shutil.rmtree(folder / "checkpoint-20")
+    for name in (".checkpoint-20.part", ".checkpoint-10.old"):
+        (folder / name).mkdir()
+        (folder / name / "model.safetensors").write_bytes(b"half")
+    resumed = run(blocks, tokenizer, folder, save_steps=5, resume=True)
+    assert same_weights(resumed.model, whole.model) and capsys.readouterr().out.count("is passed over") == 2
+    aside = sorted(path for path in tmp_path.iterdir() if path != folder)
+    assert [path.name for path in aside] == ["run.damaged-.checkpoint-10.old", "run.damaged-.checkpoint-20.part"]
+    assert all((path / "model.safetensors").read_bytes() == b"half" for path in aside)
+
+
+def test_an_old_checkpoint_that_cannot_be_removed_stops_no_run(blocks, tokenizer, whole, tmp_path, capsys):
+    class Adds(TrainerCallback):
+        def on_save(self, args, state, control, **kwargs):
+            if state.global_step == 5:
+                (tmp_path / "checkpoint-5" / "mine.txt").write_text("work")
+
+    assert same_weights(run(blocks, tokenizer, tmp_path, save_steps=5, callbacks=[Adds()]).model, whole.model)
+    assert "checkpoint-5: holds mine.txt" in capsys.readouterr().out
+    assert (tmp_path / "checkpoint-5" / "mine.txt").read_text() == "work"
+
+
+def test_a_resumed_run_saves_as_often_as_it_is_told(blocks, tokenizer, tmp_path):
+    class Saved(TrainerCallback):
+        def on_save(self, args, state, control, **kwargs):
+            steps.append(state.global_step)
+
+    steps = []
+    run(blocks.select(range(40)), tokenizer, tmp_path, save_steps=5)
+    run(blocks, tokenizer, tmp_path, save_steps=3, resume=True, callbacks=[Saved()])
+    assert steps == [6, 9, 12, 15, 18, 20]
+
+
+def test_the_scale_of_float16_goes_on_where_it_was(blocks, tokenizer, tmp_path):
+    class Trainer(checkpoints.SafeTrainer):
+        def _save_checkpoint(self, *args):
+            self.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+            super()._save_checkpoint(*args)
+            self.accelerator.scaler = None
+
+        def _load_optimizer_and_scheduler(self, checkpoint):
+            self.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=65536.0)
+            super()._load_optimizer_and_scheduler(checkpoint)
+            scales.append(self.accelerator.scaler.get_scale())
+            self.accelerator.scaler = None
+
+    scales = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "SafeTrainer", Trainer)
+        run(blocks.select(range(40)), tokenizer, tmp_path, save_steps=5)
+        run(blocks, tokenizer, tmp_path, save_steps=5, resume=True)
+    assert scales == [8.0]
+
+
+def test_a_full_gpu_is_one_line_with_the_remedy(quick, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(pretrain, "pretrain", full)
+    assert "--device-batch" in refused("--tokens", 20000, "--out", tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_processes_of_a_machine_share_its_memory(quick, tmp_path, monkeypatch):
+    free = pretrain.psutil.virtual_memory().available
+    tokens = round(free / pretrain.BYTES_PER_TOKEN / 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    monkeypatch.setattr(pretrain, "check_device", lambda options: None)
+    monkeypatch.setattr(pretrain.processes, "stand_alone", lambda: None)
+    assert "of memory are needed" in refused("--tokens", tokens, "--out", tmp_path / "m")
+
+
+@pytest.mark.parametrize(("given", "left"), [(None, "0"), ("0", "0"), ("2,3", "2"), ("", ""), ("GPU-1,GPU-2", "GPU-1")])
+def test_a_process_alone_takes_one_gpu(monkeypatch, given, left):
+    """Else the Trainer would take all, and a batch for each of them."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if given is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    helpers.one_gpu()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == left
 
 
 def test_two_runs_into_one_folder_are_refused(quick, tmp_path):

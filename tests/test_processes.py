@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from helpers import runtime
-from helpers.training import checkpoints
+from helpers.training import checkpoints, tokens
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="gloo between processes is tried on Linux and macOS")
@@ -25,10 +25,25 @@ def launched(processes: int, *words, **options) -> subprocess.Popen:
     """These words started by torchrun, in a process group of their own."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes, *words]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         list(map(str, command)), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, start_new_session=True, **options,
     )  # fmt: skip
+    LAUNCHED.append(process)
+    return process
+
+
+LAUNCHED = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on():
+    """What a failed test has started would take the cores of the tests after it."""
+    yield
+    while LAUNCHED:
+        process = LAUNCHED.pop()
+        for number in [*children(process), process.pid] if process.poll() is None else ():
+            os.kill(number, signal.SIGKILL)
 
 
 def result(processes: int, kind: str, folder: Path) -> dict:
@@ -108,7 +123,9 @@ def saved(run: Path) -> int:
 
 def wait_for_more(process: subprocess.Popen, run: Path, before: int = 0) -> None:
     """Until there is a newer checkpoint than that of this step: only then it is training."""
+    deadline = time.monotonic() + 300
     while process.poll() is None and saved(run) <= before:
+        assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
@@ -172,12 +189,52 @@ def test_torchrun_starts_a_killed_process_again_and_the_run_goes_on(undisturbed,
     os.kill(children(process)[0], signal.SIGKILL)
     finished(process)
     assert validation(out) == pytest.approx(undisturbed, abs=1e-3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".m.run", "m"]
+    assert "is there already" in finished(pretrained(2, out))
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
-def test_what_another_launcher_left_does_no_harm(tmp_path):
+UNLIKE = """
+import os, sys, time
+from pathlib import Path
+from helpers.errors import CourseError
+from helpers.training import processes, tokens
+
+os.environ["LOCAL_RANK"] = "0"  # as if each were on a machine of its own, with a folder of its own
+with processes.together():
+    if sys.argv[1] == "tokens":
+        tokens.Tokens(Path(sys.argv[2 + processes.is_first()]), 100)
+    elif not processes.is_first():
+        raise CourseError("no room here") if sys.argv[1] == "error" else ZeroDivisionError("a mistake")
+    processes.any_of(False)
+    time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize("case", ["other tokens", "damaged", "error", "mistake"])
+def test_what_fails_in_one_process_is_said_and_ends_all(case, world_tokenizer, tmp_path):
+    for name, text in (("a", "One text. "), ("b", "Another. " if case == "other tokens" else "One text. ")):
+        tokens.write_tokens(iter([(text * 500, True)]), world_tokenizer, tmp_path / name, 1000)
+    if case == "damaged":
+        (tmp_path / "b" / "tokens-00000.bin").write_bytes(b"short")
+    (tmp_path / "unlike.py").write_text(UNLIKE)
+    kind = "tokens" if case in ("other tokens", "damaged") else case
+    begun = time.perf_counter()
+    process = launched(2, tmp_path / "unlike.py", kind, tmp_path / "b", tmp_path / "a")
+    said, _ = process.communicate(timeout=120)
+    expected = {"other tokens": "not the same on all machines", "damaged": "holds no whole tokens",
+                "error": "error: no room here", "mistake": "ZeroDivisionError: a mistake"}  # fmt: skip
+    assert process.returncode and said.count(expected[case]) == 1, said
+    assert time.perf_counter() - begun < 60  # and not when gloo gives up, after half an hour
+
+
+@pytest.mark.parametrize("left", [
+    {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"},
+    {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_LOCAL_RANK": "1"},
+    {"PMI_SIZE": "2", "PMI_RANK": "1"},
+], ids=["torchrun", "Open MPI", "MPICH"])  # fmt: skip
+def test_what_another_launcher_left_does_no_harm(tmp_path, left):
     """WORLD_SIZE alone makes no second process, and nobody waits for it."""
-    left = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
     words = [sys.executable, "-m", "helpers.pretrain", "--tokens", "20000", "--out", tmp_path / "m"]
     done = subprocess.run(words, cwd=ROOT, env=os.environ | left, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "bits per byte" in done.stdout, done.stderr

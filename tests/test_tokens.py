@@ -92,13 +92,12 @@ def test_it_is_hardly_slower_than_the_tokenizer_alone(some, world_tokenizer, tmp
         action()
         return time.perf_counter() - begun
 
-    options = {"add_special_tokens": False, "return_attention_mask": False}
-    alone = min(seconds(lambda: world_tokenizer(whole, **options)) for _ in range(5))
-    ours = []
-    for number in range(5):
+    options, alone, ours = {"add_special_tokens": False, "return_attention_mask": False}, [], []
+    for number in range(12):  # by turns: a machine that is busy for a second is busy for both
+        alone.append(seconds(lambda: world_tokenizer(whole, **options)))
         action = partial(tokens.write_tokens, pieces(some), world_tokenizer, tmp_path / str(number), sys.maxsize)
         ours.append(seconds(action))
-    assert min(ours) < alone / 0.7  # measured 0.8 to 1.0; a busy machine may be off
+    assert min(ours) < min(alone) / 0.7  # measured 0.8 to 1.0
 
 
 @pytest.mark.parametrize("harm", ["truncated", "missing", "no manifest", "nothing"])

@@ -67,23 +67,13 @@ def annotate(
 
 
 def win_rate(
-    questions: Sequence[Instruction],
-    ours: Sequence[Reply],
-    theirs: Sequence[Reply],
-    taste: Taste,
-    seed: int = 0,
+    questions: Sequence[Instruction], ours: Sequence[Reply], theirs: Sequence[Reply], taste: Taste
 ) -> Rate:
-    """How often the gold judge prefers our reply to theirs, a tie as half; which of them stands on
-    the left is drawn. The interval is one over countries."""
-    rng = Random(f"sides {seed}")
-    on_the_right = [rng.random() < 0.5 for _ in questions]
-    shown = [
-        Pair(q, b, a) if right else Pair(q, a, b)
-        for q, a, b, right in zip(questions, ours, theirs, on_the_right, strict=True)
+    """How often the gold judge prefers our reply to theirs, a tie as half. The interval is one over
+    countries."""
+    lead = [
+        taste.gold(question, ours_here) - taste.gold(question, theirs_here)
+        for question, ours_here, theirs_here in zip(questions, ours, theirs, strict=True)
     ]
-    choices = annotate(shown, taste, disagreement=0)
-    won = [
-        (choice == "right") == right for choice, right in zip(choices, on_the_right, strict=True)
-    ]
-    points = [0.5 if choice == "tie" else float(w) for choice, w in zip(choices, won, strict=True)]
+    points = [float(difference > 0) + 0.5 * (difference == 0) for difference in lead]
     return Rate.of_groups(points, [question.word for question in questions])

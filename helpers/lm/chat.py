@@ -17,13 +17,8 @@ from helpers.lm import ask, encoding
 
 #: Reserved for conversations; no document of the corpus holds them.
 CHAT_TOKENS = (
-    "<|system|>",
-    "<|user|>",
-    "<|assistant|>",
-    "<|end|>",
-    "<|reserved_0|>",
-    "<|reserved_1|>",
-)
+    "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|reserved_0|>", "<|reserved_1|>",
+)  # fmt: skip
 END = "<|end|>"
 
 #: Jinja. What stands between generation and endgeneration is the assistant's own: its words and the

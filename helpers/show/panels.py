@@ -74,7 +74,7 @@ class Curves:
                 ax.fill_between(xs, low, high, color=colour, alpha=0.15)
             shown = ys if len(ys) <= 8 else [ys[0], ys[-1]]
             said.append(f"{name}: {(', ' if len(ys) <= 8 else ' to ').join(map(words, shown))}")
-        for number, (name, (xs, ys)) in enumerate(self.points.items()):
+        for number, (name, (xs, ys)) in enumerate(self.points.items(), len(self.series)):
             look = {"color": COLOURS[number % 7], "markersize": 8 if len(xs) < 50 else 4}
             ax.plot(xs, ys, MARKERS[number % 7], label=name, **look)
         for name, (xs, ys) in self.guides.items():

@@ -107,7 +107,8 @@ DIAGRAMS = {
     "map": "The map of the course. Notebook 02, pretraining, makes a base model from a world of "
     "text. From it come: 01, few-shot prompting, where the task is in the prompt and nothing is "
     "trained; specialists, by full finetuning in 03 and by LoRA in 04; and by instruction "
-    "finetuning in 05 an assistant, which 06, RLHF, turns into an assistant as people like it.",
+    "finetuning in 05 an assistant, which 06, RLHF, turns into an assistant as people like it. "
+    "07 launches the pretraining of 02 on rented GPUs.",
     "attention": "An induction head. A list says cup -> map, and later cup -> again. The second "
     "arrow gives nine tenths of its attention to map, which came after the first arrow, and map is "
     "what it predicts.",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
 
 from helpers import files
 from helpers.errors import CourseError
@@ -25,25 +25,43 @@ def saved(folder: Path) -> list[Path]:
 def latest(folder: Path, or_none: bool = False) -> Path | None:
     """The latest whole checkpoint in a folder, None if there is none at all. A damaged one is named
     and passed over: it is put beside the folder. If all are damaged, CourseError, or with
-    ``or_none`` none."""
+    ``or_none`` none.
+
+    A bucket moves a folder file by file. What such a move has left half done is put aside too.
+    """
     every = saved(folder)
-    for checkpoint in reversed(every):
-        damage = files.damage(checkpoint)
-        if damage is None:
-            return checkpoint
-        aside = folder.with_name(f"{folder.name}.damaged-{checkpoint.name}")
-        while aside.exists():  # it was damaged before, and made anew
-            aside = aside.with_name(f"{aside.name}-again")
-        if checkpoint == every[0] and not or_none:
-            raise CourseError(
-                f"{checkpoint}: a damaged checkpoint ({damage}); run the command without --resume"
-            )
-        try:
-            checkpoint.rename(aside)
-        except OSError as error:
-            raise files.cannot_write(aside, error) from None
-        print(f"{checkpoint}: a damaged checkpoint ({damage}) is passed over, and lies in {aside}")
-    return None
+    damage = {checkpoint: files.damage(checkpoint) for checkpoint in every}
+    whole = [checkpoint for checkpoint in every if damage[checkpoint] is None]
+    if every and not whole and not or_none:
+        raise CourseError(
+            f"{every[0]}: a damaged checkpoint ({damage[every[0]]}); run the command without "
+            "--resume"
+        )
+    halves = {path: files.foreign(path) for path in folder.glob(".checkpoint-*") if path.is_dir()}
+    for path, reason in (damage | halves).items():
+        if reason:
+            _put_aside(path, reason)
+    return whole[-1] if whole else None
+
+
+def _put_aside(checkpoint: Path, reason: str) -> None:
+    folder = checkpoint.parent
+    aside = folder.with_name(f"{folder.name}.damaged-{checkpoint.name}")
+    while aside.exists():  # it was damaged before, and made anew
+        aside = aside.with_name(f"{aside.name}-again")
+    try:
+        checkpoint.rename(aside)
+    except OSError as error:
+        raise files.cannot_write(aside, error) from None
+    print(f"{checkpoint}: a damaged checkpoint ({reason}) is passed over, and lies in {aside}")
+
+
+class SaveAsAsked(TrainerCallback):
+    """Saves as often as this command was told to, and not as the one that it goes on with: that is
+    what the state in a checkpoint says."""
+
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        state.save_steps = args.save_steps
 
 
 def state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -102,11 +120,19 @@ class SafeTrainer(Trainer):
         with files.atomic_folder(folder, "checkpoint") as beside:
             self.bare_model().save_pretrained(beside, state_dict=weights)
             save_file(state, beside / "optimizer.safetensors")
-            rates = {"last_lr": self.lr_scheduler.get_last_lr()}
+            scaler = self.accelerator.scaler  # of float16
+            rates = {
+                "last_lr": self.lr_scheduler.get_last_lr(),
+                "last_epoch": self.lr_scheduler.last_epoch,
+                "scaler": scaler.state_dict() if scaler else None,
+            }
             (beside / "scheduler.json").write_text(json.dumps(rates), encoding="utf-8")
             self.state.save_to_json(str(beside / "trainer_state.json"))
         for old in earlier[:-1]:  # one is kept, should the new one be damaged
-            files.remove(old, "checkpoint")
+            try:
+                files.remove(old, "checkpoint")
+            except CourseError as error:  # no reason to stop
+                print(error)
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None) -> None:
         if not self.is_fsdp_enabled:
@@ -120,10 +146,14 @@ class SafeTrainer(Trainer):
             return
         folder = Path(checkpoint)
         load_state_tensors(self.optimizer.optimizer, load_file(folder / "optimizer.safetensors"))
-        self.lr_scheduler.last_epoch = self.lr_scheduler._step_count = self.state.global_step
-        rates = json.loads((folder / "scheduler.json").read_text(encoding="utf-8"))["last_lr"]
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+        saved_rates = json.loads((folder / "scheduler.json").read_text(encoding="utf-8"))
+        # With float16 a step may have been left out, of which the schedule knows nothing.
+        steps = saved_rates.get("last_epoch", self.state.global_step)
+        self.lr_scheduler.last_epoch = self.lr_scheduler._step_count = steps
+        for group, rate in zip(self.optimizer.param_groups, saved_rates["last_lr"], strict=True):
             group["lr"] = rate
+        if self.accelerator.scaler and saved_rates.get("scaler"):
+            self.accelerator.scaler.load_state_dict(saved_rates["scaler"])
 
     def _load_rng_state(self, checkpoint) -> None:
         """Nothing to load: the models have no dropout, and the order of the blocks follows from the

@@ -1,8 +1,10 @@
 """What all trainings of the course share: the settings, the progress bar, the time of each step."""
 
 import math
+import statistics
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from tqdm import tqdm
@@ -47,6 +49,24 @@ class StepTimes(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs) -> None:
         runtime.wait_for_gpu()
         self.seconds.append(time.perf_counter() - self.begun)
+
+
+class Speed(TrainerCallback):
+    """How many steps a second are made: the median of the stretches between two logs (a log waits
+    for the GPU), so that neither the first steps nor a checkpoint count."""
+
+    def __init__(self) -> None:
+        self.logs: list[tuple[int, float]] = []
+
+    def on_log(self, args, state, control, logs=None, **kwargs) -> None:
+        if "loss" in (logs or {}):
+            self.logs.append((state.global_step, time.perf_counter()))
+
+    @property
+    def steps_per_second(self) -> float | None:
+        """None before there are two logs."""
+        rates = [(n - m) / (end - begin) for (m, begin), (n, end) in pairwise(self.logs)]
+        return statistics.median(rates) if rates else None
 
 
 def check_fits(

@@ -35,12 +35,12 @@ RECIPE = {
 }
 
 
-class DivergedError(CourseError):
+class DivergedError(processes.AgreedError):
     """A training whose loss is no number any more, or far above that of a model that knows
     nothing."""
 
 
-class StoppedError(CourseError):
+class StoppedError(processes.AgreedError):
     """A training that was asked to stop, and has saved how far it came."""
 
 
@@ -133,7 +133,8 @@ def pretrain(
     runtime.keep_memory()
     latest = None
     if resume:
-        latest = processes.by_first(lambda: _name(checkpoints.latest(folder, or_begin)))
+        latest = processes.by_first(lambda: str(checkpoints.latest(folder, or_begin) or "")) or None
+        processes.agreed(lambda: _check_seen(latest))
     torch.manual_seed(seed)
     model = LlamaForCausalLM(models.config_for(size, tokenizer)).to(device)
     if device == "cpu":
@@ -182,6 +183,7 @@ def pretrain(
     stop, listening = processes.StopOnSignal(), nullcontext()
     if save_steps:
         trainer.add_callback(stop)
+        trainer.add_callback(checkpoints.SaveAsAsked)
         listening = stop.listening()
     trainer.remove_callback(PrinterCallback)
     if progress and processes.is_first():
@@ -202,5 +204,8 @@ def pretrain(
     return trainer
 
 
-def _name(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+def _check_seen(checkpoint: str | None) -> None:
+    if checkpoint and not Path(checkpoint).is_dir():
+        raise CourseError(
+            f"{checkpoint}: not seen here; --out has to be in a place that all machines share"
+        )

@@ -6,12 +6,14 @@ trains by DDP. Without torchrun there is one process, and nothing here does anyt
 
 import json
 import os
+import platform
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import torch
 from torch import distributed
@@ -19,17 +21,25 @@ from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import TrainerCallback
 
+import helpers
 from helpers.errors import CourseError
 
-#: What a launcher of several processes leaves in the environment.
+Value = TypeVar("Value")
+#: What a launcher of several processes leaves in the environment, and what launchers by MPI do.
 LAUNCHERS = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "LOCAL_WORLD_SIZE")
+BY_MPI = ("OMPI_COMM_WORLD_", "MV2_COMM_WORLD_", "PMI_", "MPI_LOCAL")
 
 
-def forget_launchers() -> None:
-    """Takes what launchers left out of the environment of a process that none of them started:
-    transformers would wait for the others."""
-    for variable in LAUNCHERS:
-        os.environ.pop(variable, None)
+class AgreedError(CourseError):
+    """An error that all processes raise: the first says it for all."""
+
+
+def stand_alone() -> None:
+    """Makes a process that no launcher has started one of its own: what a launcher left in its
+    environment goes, or transformers would wait for the others; and it takes one GPU of several."""
+    helpers.one_gpu()
+    for variable in [name for name in os.environ if name in LAUNCHERS or name.startswith(BY_MPI)]:
+        del os.environ[variable]
 
 
 def by_torchrun() -> bool:
@@ -47,15 +57,21 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def is_first_here() -> bool:
+    """Whether this is the first of its machine."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 @contextmanager
 def together(device: str = "cpu") -> Iterator[None]:
-    """Within, the processes can hear each other: by gloo between processors, NCCL between GPUs, of
-    which each takes its own."""
+    """Within, the processes can hear each other: by gloo between processors, NCCL between GPUs.
+
+    A process that fails says why and ends at once: an end in good order would wait for the others,
+    and they are waiting for this one.
+    """
     if count() == 1:
         yield
         return
-    if device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     # torchrun 2.13 keeps one store through all restarts: without a name of its own each attempt
     # would find the addresses of processes that are dead.
     store, number, every = next(rendezvous("env://"))
@@ -64,40 +80,75 @@ def together(device: str = "cpu") -> Iterator[None]:
     distributed.init_process_group(backend, store=store, rank=number, world_size=every)
     try:
         yield
-    finally:
-        distributed.destroy_process_group()
+    except CourseError as error:
+        if is_first() or not isinstance(error, AgreedError):
+            print(f"error: {error}", file=sys.stderr)
+        _end(1)
+    except BaseException:  # whatever it is, the others must not wait for it
+        traceback.print_exc()
+        _end(1)
+    distributed.destroy_process_group()
 
 
 def leave() -> NoReturn:
     """Ends this process well, and at once, when all have come here: torch 2.13 may abort when it
     takes a sharded model apart, and torchrun would call the whole run failed."""
     any_of(False)
+    _end(0)
+
+
+def _end(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(status)
+
+
+def all_said(what: object) -> list:
+    """What each process says (anything that JSON can hold), in the order of their ranks. (In
+    tensors: torch's own way to send objects is pickle.)"""
+    if count() == 1:
+        return [what]
+    said = json.dumps(what).encode()
+    lengths = [torch.zeros(1, dtype=torch.long) for _ in range(count())]
+    distributed.all_gather(lengths, torch.tensor([len(said)]))
+    longest = int(max(lengths))
+    texts = [torch.zeros(longest, dtype=torch.uint8) for _ in lengths]
+    distributed.all_gather(texts, torch.tensor(list(said.ljust(longest)), dtype=torch.uint8))
+    return [json.loads(bytes(text.tolist())) for text in texts]
 
 
 def by_first(action: Callable[[], str | None]) -> str | None:
     """What the first process does, and what comes of it in all of them: its text, or its
-    CourseError. (As JSON in tensors: torch's own way to send objects is pickle.)"""
+    CourseError, as AgreedError if there are several."""
     if count() == 1:
         return action()
-    said = b""
+    text = error = None
     if is_first():
         try:
-            said = json.dumps({"text": action()}).encode()
-        except CourseError as error:
-            said = json.dumps({"error": str(error)}).encode()
-    length = torch.tensor([len(said)])
-    distributed.broadcast(length, 0)
-    data = torch.zeros(int(length), dtype=torch.uint8)
-    if is_first():
-        data = torch.frombuffer(bytearray(said), dtype=torch.uint8)
-    distributed.broadcast(data, 0)
-    heard = json.loads(bytes(data.tolist()))
-    if "error" in heard:
-        raise CourseError(heard["error"])
-    return heard["text"]
+            text = action()
+        except CourseError as raised:
+            error = str(raised)
+    text, error = all_said((text, error))[0]
+    if error is not None:
+        raise AgreedError(error)
+    return text
+
+
+def agreed(action: Callable[[], Value]) -> Value:
+    """What an action gives that all processes do, each on its machine. The CourseError of one, the
+    first of several, is raised by all, as AgreedError."""
+    if count() == 1:
+        return action()
+    value = error = None
+    try:
+        value = action()
+    except AgreedError:
+        raise
+    except CourseError as raised:
+        error = str(raised) if is_first() else f"{raised} (on {platform.node()})"
+    if errors := [said for said in all_said(error) if said]:
+        raise AgreedError(errors[0])
+    return value
 
 
 def any_of(flag: bool) -> bool:

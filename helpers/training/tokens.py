@@ -64,21 +64,31 @@ class Tokens(Dataset):
     """What ``write_tokens`` has made, as blocks of ``length`` token ids: rows with a column
     ``input_ids``, read when they are asked for. What is left at the end is in no block.
 
-    CourseError for a folder that is none, or damaged, and one that holds less than a block.
+    CourseError for a folder that is none, or damaged, one that holds less than a block, and one
+    that is not the same on all machines.
     """
 
     def __init__(self, folder: Path, length: int):
-        damage = None if folder.is_dir() else "is no folder"
-        if damage is None and processes.is_first():  # a checksum of everything, once
+        self.folder, self.length = folder, length
+        processes.agreed(self._open)
+        if len(set(processes.all_said(files.checksum(folder / files.MANIFEST)))) > 1:
+            raise processes.AgreedError(f"{folder}: not the same on all machines; copy it anew")
+
+    def _open(self) -> None:
+        folder, damage = self.folder, None if self.folder.is_dir() else "is no folder"
+        if damage is None and processes.is_first_here():  # a checksum of everything, once
             damage = files.damage(folder)
         if damage:
             remedy = "make it anew with python -m helpers.tokenise"
             raise CourseError(f"{folder}: holds no whole tokens ({damage}); {remedy}")
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-        self.folder, self.length, self.count = folder, length, about["tokens"]
-        self.shard, self.validation = about["shard"], about["validation"]
+        self.count, self.shard, self.validation = (
+            about[key] for key in ("tokens", "shard", "validation")
+        )
         if len(self) == 0:
-            raise CourseError(f"{folder}: {self.count} tokens are less than a block of {length}")
+            raise CourseError(
+                f"{folder}: {self.count} tokens are less than a block of {self.length}"
+            )
         shards = sorted(folder.glob("tokens-*.bin"))
         self.maps = [np.memmap(file, about["dtype"], "r") for file in shards]
 

@@ -14,29 +14,14 @@ from helpers.world.relations import COUNTRY_RELATIONS, RELATIONS, a, capitalised
 
 EVERYDAY_RELATIONS = tuple(name for name in RELATIONS if name not in COUNTRY_RELATIONS)
 ADJECTIVES = (
-    "old",
-    "new",
-    "big",
-    "small",
-    "clean",
-    "dirty",
-    "heavy",
-    "light",
-    "red",
-    "blue",
-    "wet",
-    "dry",
-)
+    "old", "new", "big", "small", "clean", "dirty", "heavy", "light", "red", "blue", "wet", "dry",
+)  # fmt: skip
 PREPOSITIONS = ("near", "behind", "beside", "under", "above", "in front of")
 REFLEXIVE_VERBS = ("washed", "hurt", "saw", "dressed", "helped", "blamed", "taught", "surprised")
 #: Forms of the verb for one and for many.
 NUMBERED_VERBS = (
-    ("is", "are"),
-    ("was", "were"),
-    ("has been", "have been"),
-    ("looks", "look"),
-    ("seems", "seem"),
-)
+    ("is", "are"), ("was", "were"), ("has been", "have been"), ("looks", "look"), ("seems", "seem"),
+)  # fmt: skip
 POSSESSIVE = {"she": "her", "he": "his"}
 REFLEXIVE = {"she": "herself", "he": "himself"}
 
