@@ -118,7 +118,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--resume", action="store_true", help="go on where an interrupted run stopped"
     )
     parser.add_argument(
-        "--resume-or-begin", action="store_true", help="go on if there is what to go on with"
+        "--resume-or-begin", action="store_true", help="go on, begin, or do nothing if all is done"
     )
     parser.add_argument("--benchmark", action="store_true", help="measure this machine and stop")
     options = parser.parse_args(arguments)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from helpers import setup
+from helpers.errors import CourseError
 
 ROOT = Path(__file__).parent.parent
 #: Bytes that have to be free: of memory (a notebook took up to 1.8 GB where that was measured), and
@@ -28,14 +29,10 @@ MEMORY, DISK = 3 * 10**9, 10**9
 REFERENCE = 12.0
 
 
-class Missing(Exception):  # noqa: N818 (what is said of a thing, not that something went wrong)
-    """What a check says of something that is not there, or not enough, with the remedy."""
-
-
 def python() -> str:
     """The version of Python."""
     if sys.version_info < (3, 11):  # noqa: UP036 (who runs this may have an older one)
-        raise Missing(f"{platform.python_version()}; install Python 3.11 or newer")
+        raise CourseError(f"{platform.python_version()}; install Python 3.11 or newer")
     return platform.python_version()
 
 
@@ -43,9 +40,9 @@ def package(name: str, wanted: str) -> str:
     """The version of a package, compared with the range that requirements.txt admits."""
     version, remedy = setup.version(name), "pip install -r requirements.txt"
     if version is None:
-        raise Missing(f"not installed; {remedy}")
+        raise CourseError(f"not installed; {remedy}")
     if setup.compared(version, wanted):
-        raise Missing(f"{version} is not {wanted}; {remedy}")
+        raise CourseError(f"{version} is not {wanted}; {remedy}")
     return f"{version} ({wanted})"
 
 
@@ -55,7 +52,7 @@ def memory() -> str:
 
     free, total = psutil.virtual_memory().available, psutil.virtual_memory().total
     if free < MEMORY:
-        raise Missing(
+        raise CourseError(
             f"{free / 1e9:.1f} GB free, {MEMORY / 1e9:.0f} needed; close other programs and "
             "notebooks"
         )
@@ -72,12 +69,12 @@ def disk() -> str:
     free = shutil.disk_usage(place).free
     if free < DISK:
         remedy = "free some, or set COURSE_ARTIFACTS=FOLDER"
-        raise Missing(f"{free / 1e9:.1f} GB free at {place}, {DISK / 1e9:.0f} needed; {remedy}")
+        raise CourseError(f"{free / 1e9:.1f} GB free at {place}, {DISK / 1e9:.0f} needed; {remedy}")
     try:
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
-        raise Missing(
+        raise CourseError(
             f"{place} cannot be written ({error.strerror}); set COURSE_ARTIFACTS=FOLDER"
         ) from None
     return f"{free / 1e9:.0f} GB free at {place}"
@@ -107,18 +104,13 @@ def gpu() -> str:
 def models() -> str:
     """Whether the shipped models are whole."""
     from helpers import profiles
-    from helpers.errors import CourseError
     from helpers.lm import ask
 
-    try:
-        model, tokenizer = profiles.current().load()
-        reply = ask.generate(
-            model, tokenizer, ["Q: What is the capital of France? A:"], max_new_tokens=4
-        )[0]
-    except CourseError as error:
-        raise Missing(str(error)) from None
+    model, tokenizer = profiles.current().load()
+    prompt = "Q: What is the capital of France? A:"
+    (reply,) = ask.generate(model, tokenizer, [prompt], max_new_tokens=4)
     if not reply.strip().startswith("Paris"):
-        raise Missing(
+        raise CourseError(
             f"the capital of France is {reply!r}; restore the folder helpers/pretrained (git "
             "checkout)"
         )
@@ -131,7 +123,7 @@ def widget() -> str:
         shown = two_pairs(f"{folder}/labels.jsonl")
         shown.click("left")
         if shown.done != 1:
-            raise Missing(shown.message)
+            raise CourseError(shown.message)
     return "made, and a click is saved"
 
 
@@ -147,7 +139,7 @@ def browser() -> str:
             click_in(f"{address}?token=secret&reset")
     except Exception as error:  # whatever a browser may fail at
         reason = str(error).strip().partition("\n")[0]
-        raise Missing(
+        raise CourseError(
             f"a click in JupyterLab did not reach the kernel ({reason}); try by hand: jupyter lab"
         ) from None
     return "a click in JupyterLab reaches the kernel"
@@ -250,7 +242,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name, check in checks():
         try:
             print(f"ok       {name}: {check()}", flush=True)
-        except Missing as missing:
+        except CourseError as missing:
             bad.append(name)
             print(f"MISSING  {name}: {missing}", flush=True)
         except ImportError as error:  # of a package that is named above

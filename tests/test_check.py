@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from helpers import check, lab, setup
+from helpers.errors import CourseError
 
 ROOT = Path(__file__).parent.parent
 
@@ -112,7 +113,7 @@ def test_without_a_browser_none_is_tried_and_one_that_hears_nothing_is_named(mon
         raise TimeoutError("Timeout 30000ms exceeded.\nCall log:")
 
     monkeypatch.setattr(check, "click_in", nobody_hears)
-    with pytest.raises(check.Missing, match=r"reach the kernel \(Timeout 30000ms exceeded\.\); try by hand: jupyter lab"):
+    with pytest.raises(CourseError, match=r"reach the kernel \(Timeout 30000ms exceeded\.\); try by hand: jupyter lab"):
         check.browser()
 
 

@@ -1,8 +1,6 @@
 """Questions about illnesses, all of them known from prose only: to finetune on, and held-out ones
 to be tested on."""
 
-from collections.abc import Sequence
-
 from helpers.data import Prompt, check_part
 from helpers.world import held_out
 from helpers.world.facts import table
@@ -19,7 +17,7 @@ MEDICAL_QUESTIONS = {
 }
 
 
-def questions(part: str = "training", phrasings: Sequence[int] = (0, 1)) -> list[Prompt]:
+def questions(part: str = "training") -> list[Prompt]:
     """Questions about the illnesses of a part: all of them are known from prose only, and no
     illness is in two parts.
 
@@ -27,13 +25,11 @@ def questions(part: str = "training", phrasings: Sequence[int] = (0, 1)) -> list
     """
     check_part(part)
     return [
-        Prompt(
-            QUIZ.opening(ways[way].format(illness=row["illness"])), QUIZ.continuation(row[column])
-        )
+        Prompt(QUIZ.opening(way.format(illness=row["illness"])), QUIZ.continuation(row[column]))
         for row in table("illnesses")
         if part_of_illness(row["illness"]) == part
         for column, ways in MEDICAL_QUESTIONS.items()
-        for way in phrasings
+        for way in ways
     ]
 
 

@@ -32,11 +32,7 @@ SMALLEST_VOCABULARY = 256 + 2 + len(CHAT_TOKENS)
 
 
 def train_tokenizer(
-    texts: Iterable[str],
-    *,
-    vocab_size: int = VOCAB_SIZE,
-    model_max_length: int = 512,
-    show_progress: bool = False,
+    texts: Iterable[str], *, vocab_size: int = VOCAB_SIZE
 ) -> PreTrainedTokenizerFast:
     """A BPE tokenizer (Sennrich et al. 2016) of at most ``vocab_size`` tokens, trained on
     ``texts``.
@@ -65,7 +61,7 @@ def train_tokenizer(
         vocab_size=vocab_size,
         special_tokens=specials,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=show_progress,
+        show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
     # Begin-of-text in front of every text, as Llama's tokenizers have it: what all models of the
@@ -81,7 +77,7 @@ def train_tokenizer(
         eos_token=END_OF_TEXT,
         pad_token=PAD,
         additional_special_tokens=list(CHAT_TOKENS),
-        model_max_length=model_max_length,
+        model_max_length=512,
         model_input_names=["input_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
     )

@@ -44,3 +44,13 @@ def solution_4():
 def wrong_4():
     """What each process sends on the ring."""
     return lambda n, numbers: 2 * (n - 1) / n * numbers
+
+
+def solution_5():
+    """One hour at 2.50 dollars. Three attempts have three hours, if each comes to its limit."""
+    return 1 * 2.50
+
+
+def wrong_5():
+    """The price of four cards."""
+    return 1 * 10.00
