@@ -16,7 +16,7 @@ from random import Random
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
+from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback, TrainerState
 
 import helpers
 from helpers import pretrain, runtime
@@ -446,6 +446,23 @@ def test_the_scale_of_float16_goes_on_where_it_was(blocks, tokenizer, tmp_path):
         run(blocks.select(range(40)), tokenizer, tmp_path, save_steps=5)
         run(blocks, tokenizer, tmp_path, save_steps=5, resume=True)
     assert scales == [8.0]
+
+
+def test_the_speed_is_that_of_most_steps(monkeypatch):
+    speed, clock = common.Speed(), iter([0.0, 2.0, 4.0, 20.0])
+    monkeypatch.setattr(common.time, "perf_counter", lambda: next(clock))
+    assert speed.steps_per_second is None
+    for step in (10, 20, 30, 40):  # the last ten took long: a checkpoint was saved
+        speed.on_log(None, TrainerState(global_step=step), None, logs={"loss": 1.0})
+    speed.on_log(None, TrainerState(global_step=40), None, logs={"train_loss": 1.0})
+    assert speed.steps_per_second == 5
+
+
+def test_the_command_says_how_fast_it_was(quick, tmp_path, capsys):
+    pretrain.main([*SETTINGS, "--out", str(tmp_path / "m")])
+    row = next(line for line in (tmp_path / "m" / "README.md").read_text().splitlines() if line.startswith("| speed |"))
+    said = row.split("|")[2].strip()
+    assert re.fullmatch(r"[\d,]+ tokens a second", said) and f", {said}, " in capsys.readouterr().out
 
 
 def test_a_full_gpu_is_one_line_with_the_remedy(quick, tmp_path, monkeypatch):

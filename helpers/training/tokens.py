@@ -82,9 +82,8 @@ class Tokens(Dataset):
             remedy = "make it anew with python -m helpers.tokenise"
             raise CourseError(f"{folder}: holds no whole tokens ({damage}); {remedy}")
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-        self.count, self.shard, self.validation = (
-            about[key] for key in ("tokens", "shard", "validation")
-        )
+        self.count, self.shard = about["tokens"], about["shard"]
+        self.validation = about["validation"]
         if len(self) == 0:
             raise CourseError(
                 f"{folder}: {self.count} tokens are less than a block of {self.length}"
