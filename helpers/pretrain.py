@@ -96,8 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     processes.leave()
     except CourseError as error:
         if not processes.is_first_here():
-            time.sleep(10)  # torchrun ends all when one ends: the first has to speak before
-            sys.exit(1)
+            time.sleep(10)  # torchrun ends all when one ends: the first is to speak before
         sys.exit(f"error: {error}")
 
 
@@ -108,7 +107,7 @@ def check_device(options: argparse.Namespace) -> None:
     wanted = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if wanted > cards:
         few = f"{wanted} GPUs are needed here, and there are {cards}"
-        only = os.environ.get("CUDA_VISIBLE_DEVICES")
+        only = processes.by_torchrun() and os.environ.get("CUDA_VISIBLE_DEVICES")
         raise CourseError(
             f"--device cuda: {few}" + (f" (CUDA_VISIBLE_DEVICES={only})" if only else "")
         )
@@ -156,7 +155,7 @@ def run(options: argparse.Namespace) -> None:
     if processes.by_first(finished):
         if processes.is_first():
             print(f"{out}: is there already, whole; take another --out to train anew")
-        runs.clear(runs.folder_of(out))
+        runs.clear_finished(out, wanted)
         return
     with runs.held(out, options, wanted) as folder:
         try:

@@ -84,25 +84,37 @@ def held(out: Path, options: argparse.Namespace, wanted: dict[str, object]) -> I
             yield folder
         except CourseError as error:
             if isinstance(error, DivergedError) or not any(folder.glob("checkpoint-*")):
-                clear(folder, lock)
-                if options.resume_or_begin and isinstance(error, DivergedError):
-                    _note(folder, wanted | {"diverged": str(error)})
+                over_and_over = options.resume_or_begin and isinstance(error, DivergedError)
+                clear(folder, lock, wanted | {"diverged": str(error)} if over_and_over else None)
             raise
         if not options.resume_or_begin:
             clear(folder, lock)
 
 
-def clear(folder: Path, lock: ExitStack | None = None) -> None:
-    """Takes the folder of a run that is over away. Its lock goes first: on a bucket no folder can
-    be moved that holds an open file. Where it cannot be removed that is said, and no more."""
+def clear(folder: Path, lock: ExitStack, note: dict[str, object] | None = None) -> None:
+    """Takes the folder of a run that is over away; a note may take its place. Its lock goes first:
+    on a bucket no folder can be moved that holds an open file. Where it cannot be removed that is
+    said, and no more."""
     if processes.is_first():
         with files.locked(STARTS):
-            if lock:
-                lock.close()
+            lock.close()
             try:
                 files.remove(folder, "run")
+                if note:
+                    _write(folder, note)
             except CourseError as error:
                 print(error)
+
+
+def clear_finished(out: Path, wanted: dict[str, object]) -> None:
+    """Takes away what is left of the run that has made this model, and of no other."""
+    folder = folder_of(out)
+    if processes.is_first() and (folder / SETTINGS).is_file():
+        with files.locked(STARTS), suppress(CourseError):
+            with files.locked(folder / SETTINGS, BUSY):
+                same = wanted.items() <= settings_of(folder).items()
+            if same:
+                files.remove(folder, "run")
 
 
 def _begun(out: Path, options: argparse.Namespace, wanted: dict[str, object]) -> Path:
@@ -121,25 +133,29 @@ def _begun(out: Path, options: argparse.Namespace, wanted: dict[str, object]) ->
                 f"{folder}: no checkpoint to resume from; run the command without --resume"
             )
         earlier = settings_of(folder)
-        if other := [key for key, value in wanted.items() if earlier.get(key) != value]:
+        other = [key for key, value in wanted.items() if earlier.get(key) != value]
+        if not other and "diverged" in earlier:
+            raise CourseError(f"{folder}: nothing to resume; {earlier['diverged']}")
+        if not other:
+            return folder
+        made = {key: earlier.get(key) for key in wanted}
+        if not (options.resume_or_begin and is_finished(out, made)):
             other_settings = f"{other[0]} {earlier.get(other[0])}, not {wanted[other[0]]}"
             raise CourseError(
-                f"{folder}: holds a run of {other_settings}; repeat its options and text, or run "
-                "without --resume"
+                f"{folder}: holds a run of {other_settings}; repeat its options and text, give "
+                "another --out, or run without --resume"
             )
-        return folder
+        options.resume = False  # the model of that run is there
     files.check_replaceable(folder, "run")
     if (folder / SETTINGS).exists():
         with files.locked(folder / SETTINGS, BUSY):
             pass  # nobody is at work
         files.remove(folder, "run")
     dtype = str(runtime.fastest_dtype(options.device)).removeprefix("torch.")
-    _note(folder, wanted | {"dtype": dtype})
+    _write(folder, wanted | {"dtype": dtype})
     return folder
 
 
-def _note(folder: Path, content: dict[str, object]) -> None:
-    if not processes.is_first():
-        return
+def _write(folder: Path, content: dict[str, object]) -> None:
     with files.atomic_folder(folder, "run") as beside:
         (beside / SETTINGS).write_text(json.dumps(content), encoding="utf-8")

@@ -382,10 +382,38 @@ def test_started_over_and_over_a_run_is_made_once(quick, undisturbed, tmp_path, 
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
+def test_a_finished_model_takes_no_other_run_s_checkpoints_away(quick, tmp_path, monkeypatch, capsys):
+    words = ["--size", "small", "--tokens", "20000", "--save-steps", "2", "--out", str(tmp_path / "m")]
+    pretrain.main([*words, "--resume-or-begin"])
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain.main([*words, "--seed", "1"])
+    before = sorted(path.name for path in (tmp_path / ".m.run").iterdir())
+    pretrain.main([*words, "--resume-or-begin"])
+    assert "is there already" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / ".m.run").iterdir()) == before and len(before) > 2
+
+
+def test_a_finished_run_is_in_no_other_run_s_way(quick, tmp_path):
+    """The same file sent again, with another number of tokens: its checkpoints are not needed any more."""
+    words = ["--size", "small", "--save-steps", "2", "--out", str(tmp_path / "m"), "--resume-or-begin"]
+    pretrain.main([*words, "--tokens", "20000"])
+    pretrain.main([*words, "--tokens", "30000"])
+    assert re.search(r"tokens \| 30,\d{3} in", (tmp_path / "m" / "README.md").read_text())
+    shutil.rmtree(tmp_path / "m")
+    assert "another --out" in refused(*words, "--tokens", "40000")
+
+
 def test_a_run_that_diverged_is_not_begun_over_and_over(quick, tmp_path):
     words = ["--size", "small", "--tokens", "130000", "--out", tmp_path / "m", "--resume-or-begin"]
     assert "diverged" in refused(*words, "--learning-rate", "1e9")
     assert "not begun again" in (said := refused(*words, "--learning-rate", "1e9")) and "lower" in said
+    assert "nothing to resume" in refused(*words[:-1], "--resume", "--learning-rate", "1e9")
     pretrain.main([str(word) for word in words])  # another rate is another run
     assert (tmp_path / "m" / "model.safetensors").exists()
 

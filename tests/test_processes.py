@@ -200,7 +200,8 @@ from pathlib import Path
 from helpers.errors import CourseError
 from helpers.training import processes, tokens
 
-os.environ["LOCAL_RANK"] = "0"  # as if each were on a machine of its own, with a folder of its own
+if "here" not in sys.argv:
+    os.environ["LOCAL_RANK"] = "0"  # as if each were on a machine of its own, with a folder of its own
 with processes.together():
     if sys.argv[1] == "tokens":
         tokens.Tokens(Path(sys.argv[2 + processes.is_first()]), 100)
@@ -211,21 +212,31 @@ with processes.together():
 """
 
 
-@pytest.mark.parametrize("case", ["other tokens", "damaged", "error", "mistake"])
+@pytest.mark.parametrize("case", ["other tokens", "damaged", "damaged here", "error", "mistake"])
 def test_what_fails_in_one_process_is_said_and_ends_all(case, world_tokenizer, tmp_path):
     for name, text in (("a", "One text. "), ("b", "Another. " if case == "other tokens" else "One text. ")):
         tokens.write_tokens(iter([(text * 500, True)]), world_tokenizer, tmp_path / name, 1000)
-    if case == "damaged":
+    if "damaged" in case:
         (tmp_path / "b" / "tokens-00000.bin").write_bytes(b"short")
     (tmp_path / "unlike.py").write_text(UNLIKE)
-    kind = "tokens" if case in ("other tokens", "damaged") else case
-    begun = time.perf_counter()
-    process = launched(2, tmp_path / "unlike.py", kind, tmp_path / "b", tmp_path / "a")
+    kind, begun = case if case in ("error", "mistake") else "tokens", time.perf_counter()
+    folders = [tmp_path / "b", tmp_path / "b", "here"] if case == "damaged here" else [tmp_path / "b", tmp_path / "a"]
+    process = launched(2, tmp_path / "unlike.py", kind, *folders)
     said, _ = process.communicate(timeout=120)
-    expected = {"other tokens": "not the same on all machines", "damaged": "holds no whole tokens",
+    damaged = "holds no whole tokens"
+    expected = {"other tokens": "not the same on all machines", "damaged": damaged, "damaged here": damaged,
                 "error": "error: no room here", "mistake": "ZeroDivisionError: a mistake"}  # fmt: skip
     assert process.returncode and said.count(expected[case]) == 1, said
     assert time.perf_counter() - begun < 60  # and not when gloo gives up, after half an hour
+
+
+def test_a_run_that_diverges_in_all_processes_says_it_once_and_leaves_a_note(tmp_path):
+    words = [2, tmp_path / "m", "--save-steps", 2, "--learning-rate", "1e9"]
+    said, _ = pretrained(*words).communicate(timeout=200)
+    assert said.count("error: the run diverged") == 1 and "Traceback" not in said.partition("error:")[0]
+    assert sorted(path.name for path in (tmp_path / ".m.run").iterdir()) == ["manifest.json", "settings.json"]
+    again, _ = pretrained(*words).communicate(timeout=200)
+    assert again.count("not begun again") == 1
 
 
 @pytest.mark.parametrize("left", [

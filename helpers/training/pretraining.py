@@ -43,6 +43,8 @@ class DivergedError(processes.AgreedError):
 class StoppedError(processes.AgreedError):
     """A training that was asked to stop, and has saved how far it came."""
 
+    patience = 0  # torchrun waits for each of them
+
 
 class StopAtDivergence(TrainerCallback):
     """Raises DivergedError as soon as it is seen."""

@@ -10,6 +10,7 @@ import platform
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,10 @@ BY_MPI = ("OMPI_COMM_WORLD_", "MV2_COMM_WORLD_", "PMI_", "MPI_LOCAL")
 
 
 class AgreedError(CourseError):
-    """An error that all processes raise: the first says it for all."""
+    """An error that concerns all processes, and that most of them raise: the first says it for all.
+    ``patience``: for how many seconds the others leave it time for that, and to clear away."""
+
+    patience = 60
 
 
 def stand_alone() -> None:
@@ -81,8 +85,9 @@ def together(device: str = "cpu") -> Iterator[None]:
     try:
         yield
     except CourseError as error:
-        if is_first() or not isinstance(error, AgreedError):
-            print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, AgreedError) and not is_first():
+            time.sleep(error.patience)  # torchrun ends all when one ends
+        print(f"error: {error}", file=sys.stderr)
         _end(1)
     except BaseException:  # whatever it is, the others must not wait for it
         traceback.print_exc()

@@ -70,17 +70,21 @@ class Tokens(Dataset):
 
     def __init__(self, folder: Path, length: int):
         self.folder, self.length = folder, length
+        processes.agreed(self._check)
         processes.agreed(self._open)
         if len(set(processes.all_said(files.checksum(folder / files.MANIFEST)))) > 1:
             raise processes.AgreedError(f"{folder}: not the same on all machines; copy it anew")
 
-    def _open(self) -> None:
-        folder, damage = self.folder, None if self.folder.is_dir() else "is no folder"
+    def _check(self) -> None:
+        damage = None if self.folder.is_dir() else "is no folder"
         if damage is None and processes.is_first_here():  # a checksum of everything, once
-            damage = files.damage(folder)
+            damage = files.damage(self.folder)
         if damage:
             remedy = "make it anew with python -m helpers.tokenise"
-            raise CourseError(f"{folder}: holds no whole tokens ({damage}); {remedy}")
+            raise CourseError(f"{self.folder}: holds no whole tokens ({damage}); {remedy}")
+
+    def _open(self) -> None:
+        folder = self.folder
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         self.count, self.shard = about["tokens"], about["shard"]
         self.validation = about["validation"]
