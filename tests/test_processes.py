@@ -133,7 +133,7 @@ def sigterm(process: subprocess.Popen, run: Path) -> None:
     """To torchrun, which hands it on: what a cloud does before it takes a machine away."""
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=120)
-    assert process.returncode and "as asked, and saved" in said and "Traceback" not in said.partition("error:")[0]
+    assert process.returncode and said.count("as asked, and saved") == 1 and "Traceback" not in said.partition("error:")[0]
 
 
 def kill_one(process: subprocess.Popen, run: Path) -> None:

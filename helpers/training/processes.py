@@ -33,7 +33,8 @@ BY_MPI = ("OMPI_COMM_WORLD_", "MV2_COMM_WORLD_", "PMI_", "MPI_LOCAL")
 
 class AgreedError(CourseError):
     """An error that concerns all processes, and that most of them raise: the first says it for all.
-    ``patience``: for how many seconds the others leave it time for that, and to clear away."""
+    ``patience``: for how many seconds the others leave it time for that, and to clear away, before
+    they speak too; with 0 they say nothing."""
 
     patience = 60
 
@@ -86,6 +87,8 @@ def together(device: str = "cpu") -> Iterator[None]:
         yield
     except CourseError as error:
         if isinstance(error, AgreedError) and not is_first():
+            if not error.patience:
+                _end(1)
             time.sleep(error.patience)  # torchrun ends all when one ends
         print(f"error: {error}", file=sys.stderr)
         _end(1)
